@@ -1,0 +1,96 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "bridge/log/position.h"
+#include "bridge/log/record.h"
+
+namespace bridge::log {
+
+// Who is handed every record of a log. Called on one thread of the log's at a time; must not block.
+class Follower {
+ public:
+  enum class Flow { kContinue, kStall };
+
+  virtual ~Follower() = default;
+
+  // The log has (or starts anew with) this epoch, and the next entry's sequence is larger than `head`. The first call.
+  virtual void OnEpoch(uint64_t epoch, uint64_t head) = 0;
+
+  // Entries in log order, each once; ephemeral ones stand among them. After kStall (which has taken these entries) comes nothing more until
+  // EventLog::ResumeFollow, and the log accepts no more than its bound on what waits.
+  virtual Flow OnEntries(absl::Span<const Entry> entries) = 0;
+};
+
+// What became of one record of an append.
+struct Appended {
+  // OK, or why this record was not accepted (the others may have been).
+  absl::Status status;
+  // The record's position, or its first one where it is a repeat; sequence 0 for an ephemeral record.
+  Position position;
+  bool is_duplicate = false;
+};
+
+// The oldest and the newest record that a log holds; oldest = newest + 1 where it holds none.
+struct Bounds {
+  uint64_t epoch = 0;
+  uint64_t oldest = 1;
+  uint64_t newest = 0;
+};
+
+// One page of a log's records.
+struct Page {
+  std::vector<Entry> entries;
+  // Where the next page starts: the sequence of the last record that was looked at.
+  Position read_to;
+};
+
+// The one totally ordered sequence of accepted events.
+//
+// Thread-safe. Every call answers by callback, on a thread of the log's, possibly before the call returns; callbacks must not block. Each
+// callback is called exactly once, those that are waiting when the log is destroyed with UNAVAILABLE.
+//
+// Guarantees: a record is handed to the follower only once it is as durable as its ack says. Appends of one caller that were made one
+// after the other are in the log in that order. Sequences of an epoch are given out once.
+class EventLog {
+ public:
+  using AppendCallback = absl::AnyInvocable<void(absl::StatusOr<std::vector<Appended>>)>;
+  using ReadCallback = absl::AnyInvocable<void(absl::StatusOr<Page>)>;
+  using BoundsCallback = absl::AnyInvocable<void(absl::StatusOr<Bounds>)>;
+
+  virtual ~EventLog() = default;
+
+  // Appends `records` in their order, and answers with one Appended each. A record whose (publisher, topic, idempotency_key) was appended
+  // within the idempotency window is a duplicate and not appended again.
+  // UNAVAILABLE: the log failed or stops; some records may have been appended, so the caller has to take all that it has in flight as failed.
+  virtual void Append(std::vector<Record> records, AppendCallback done) = 0;
+
+  // Hands every record from now on to `follower`, which outlives the log. REQUIRES: called once, before the first Append.
+  virtual void Follow(Follower* follower) = 0;
+
+  // Ends a stall. Harmless where there is none. May be called inside OnEntries.
+  virtual void ResumeFollow() = 0;
+
+  struct ReadOptions {
+    // The page starts with the first record after this position.
+    Position after;
+    size_t entries_max = 1000;
+    // Of topic, type and data; a page holds one record at least.
+    size_t bytes_max = size_t{1} << 20;
+  };
+  // Reads a page of older records, in order; an empty page means that there is none newer.
+  // OUT_OF_RANGE: records after `after` have been trimmed. NOT_FOUND: another epoch. UNAVAILABLE: the store is away.
+  virtual void Read(const ReadOptions& options, ReadCallback done) = 0;
+
+  // What the store holds now (not only this replica).
+  virtual void GetBounds(BoundsCallback done) = 0;
+};
+
+}  // namespace bridge::log

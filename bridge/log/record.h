@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "absl/time/time.h"
+#include "bridge/base/clock.h"
+
+namespace bridge::log {
+
+// An event as the log stores it. A value; whoever appends it has validated it.
+struct Record {
+  std::string topic;
+  // Empty means "message".
+  std::string type;
+  // The transcoded payload, UTF-8; lines are not yet split.
+  std::string data;
+  // The reconnection time that the event sets; absl::ZeroDuration() for none.
+  absl::Duration retry;
+  // When the bridge accepted it, on the wall clock.
+  absl::Time time;
+  // Who published it ("" without authentication) and its idempotency key ("" for none): with the topic, the scope of a repeat.
+  std::string publisher;
+  std::string idempotency_key;
+  // Live only: it gets no position and is in no history.
+  bool ephemeral = false;
+};
+
+// A record with its place in the log.
+struct Entry {
+  // 0 for an ephemeral record.
+  uint64_t sequence = 0;
+  Record record;
+  // When this process read it from its publisher; the epoch of the clock where another process did.
+  base::MonotonicTime received;
+};
+
+}  // namespace bridge::log

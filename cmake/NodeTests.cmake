@@ -1,0 +1,35 @@
+# The tests in JavaScript. They need a newer Node.js than Debian has; scripts/setup --tests puts one into build/node and their packages into
+# tests/node_modules.
+include_guard(GLOBAL)
+
+set(BRIDGE_NODE_VERSION_MIN 22.22)
+find_program(NODE_EXECUTABLE node PATHS ${PROJECT_SOURCE_DIR}/build/node/node_modules/.bin NO_DEFAULT_PATH)
+find_program(NODE_EXECUTABLE node)
+set(node_version "none")
+if(NODE_EXECUTABLE)
+  execute_process(COMMAND ${NODE_EXECUTABLE} --version OUTPUT_VARIABLE node_version OUTPUT_STRIP_TRAILING_WHITESPACE)
+  string(REGEX REPLACE "^v" "" node_version "${node_version}")
+endif()
+if(node_version VERSION_LESS BRIDGE_NODE_VERSION_MIN OR NOT IS_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/node_modules)
+  message(WARNING "Without the tests in JavaScript: they need Node.js ${BRIDGE_NODE_VERSION_MIN} (found: ${node_version}) and "
+                  "tests/node_modules. scripts/setup --tests gets both.")
+  unset(NODE_EXECUTABLE CACHE)
+endif()
+
+# bridge_node_test(NAME [LABELS ...] [TIMEOUT seconds])
+# NAME.test.mjs beside the calling CMakeLists.txt, run by Node.js' own test runner against this build's sse-bridge; the test is named kind/NAME.
+function(bridge_node_test name)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "TIMEOUT" "LABELS")
+  if(NOT NODE_EXECUTABLE)
+    return()
+  endif()
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  get_filename_component(kind ${CMAKE_CURRENT_SOURCE_DIR} NAME)
+  add_test(NAME ${kind}/${name}
+    COMMAND ${NODE_EXECUTABLE} --experimental-eventsource --test --test-force-exit --test-reporter=spec
+            ${CMAKE_CURRENT_SOURCE_DIR}/${name}.test.mjs)
+  set_tests_properties(${kind}/${name} PROPERTIES LABELS "${kind};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
+    ENVIRONMENT "BRIDGE_BIN=${CMAKE_BINARY_DIR}/bin/sse-bridge")
+endfunction()
