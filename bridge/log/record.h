@@ -31,7 +31,7 @@ struct Entry {
   // 0 for an ephemeral record.
   uint64_t sequence = 0;
   Record record;
-  // When this process read it from its publisher; the epoch of the clock where another process did.
+  // When it was accepted, on this process's monotonic clock: its age and latency count from here. It may lie before the process's start.
   base::MonotonicTime received;
 };
 

@@ -1,0 +1,156 @@
+#pragma once
+
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "bridge/hub/posting_list.h"
+#include "bridge/hub/ring.h"
+#include "bridge/hub/subscription.h"
+#include "bridge/sse/frame.h"
+#include "bridge/topic/pattern.h"
+
+namespace bridge::hub {
+
+// How frames are put on the wire: as HTTP chunks, or plain for HTTP/1.0.
+enum class Framing : uint8_t { kChunked, kPlain };
+
+// What an event stream asks for.
+struct Selection {
+  std::vector<topic::Pattern> patterns;
+  // Only these types; all where empty.
+  std::vector<std::string> types;
+  Framing framing = Framing::kChunked;
+
+  // Sorts and removes repeats, so that equal selections have equal keys.
+  void Normalize();
+  std::string Key() const;
+  // Of the topic and the type.
+  bool Matches(const sse::Frame& frame) const;
+  bool MatchesType(const sse::Frame& frame) const;
+};
+
+// The bytes of `frame` in that framing.
+inline absl::string_view BytesOf(const sse::Frame& frame, Framing framing) {
+  return framing == Framing::kChunked ? frame.chunk() : frame.text();
+}
+
+inline iovec PieceOf(absl::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+
+// The event streams of one loop that have the same selection. What they are owed is put together once for all of them: that is what
+// makes a delivery one system call and little more.
+//
+// Lives on its hub's EventLoop.
+class Audience {
+ public:
+  // A frame that the live streams are owed.
+  struct Item {
+    sse::FramePtr frame;
+    // The ring index from which a stream goes on that has this item not, and that has it.
+    uint64_t index_before;
+    uint64_t index_after;
+  };
+
+  explicit Audience(Selection selection) : selection_(std::move(selection)), key_(selection_.Key()) {}
+  Audience(const Audience&) = delete;
+  Audience& operator=(const Audience&) = delete;
+
+  const Selection& selection() const { return selection_; }
+  const std::string& key() const { return key_; }
+
+  // --- The live streams.
+
+  bool has_live() const { return !live_.empty(); }
+  void AddLive(Subscription& subscription);
+  // Sets its cursor to where it stands.
+  void RemoveLive(Subscription& subscription, uint64_t ring_end);
+
+  // --- What they are owed: `items` go out now, in one write to each stream; what comes meanwhile waits for the next round.
+
+  bool is_owed() const { return fan_out_ != nullptr; }
+  bool IsOwed(const Subscription& subscription) const;
+  void Owe(Item item);
+
+  // The round that is going on.
+  struct Round {
+    std::vector<Item> items;
+    std::vector<iovec> pieces;
+    size_t bytes = 0;
+    // The sequence of the last kept item; 0 where all are ephemeral.
+    uint64_t last_sequence = 0;
+    // The number of the first item.
+    uint64_t first_number = 0;
+    // The live streams below this place have been served.
+    size_t position = 0;
+  };
+  // Begins a round where none is going on. REQUIRES: is_owed().
+  Round& CurrentRound();
+  Subscription& NextToServe() { return *live_[fan_out_->round.position]; }
+  bool IsRoundServed() const { return fan_out_->round.position == live_.size(); }
+  // Returns the bytes that are no longer owed. REQUIRES: IsRoundServed().
+  size_t EndRound();
+  // How many of the round's items the stream must not get, because it has them from the ring.
+  static size_t ItemsToSkip(const Subscription& subscription, const Round& round);
+
+  // --- Where its records stand in the ring, for streams that catch up.
+
+  // Appends to `indexes` the places of matching records from `next` on, at most `count_max`, and returns where to look next. Scans a
+  // bounded number of records: a stream has caught up when that is the ring's end.
+  uint64_t Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now, std::vector<uint64_t>* indexes);
+  // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records; the first member of the
+  // pair says where it searched to.
+  struct Lookback {
+    uint64_t searched_to;
+    uint64_t found = 0;
+  };
+  Lookback FindBackwards(const Ring& ring, uint64_t before, uint64_t count_max) const;
+
+  // Frees what nobody has used for a while.
+  void Tidy(base::MonotonicTime now);
+
+  // --- For the hub.
+
+  // The number of streams, live or not.
+  size_t subscriptions = 0;
+  // The hub's mark that this frame has been seen for this audience.
+  uint64_t last_seen_tick = 0;
+
+ private:
+  struct FanOut {
+    size_t waiting_count() const { return waiting.size() - taken; }
+
+    Round round;
+    // Those before `taken` are in a round, or were.
+    std::vector<Item> waiting;
+    size_t taken = 0;
+    size_t waiting_bytes = 0;
+  };
+
+  // The matching records of [begin, end) of the ring.
+  struct Matches {
+    PostingList indexes;
+    uint64_t begin = 0;
+    uint64_t end = 0;
+    base::MonotonicTime used_at;
+  };
+
+  bool IsOneTopic() const { return selection_.patterns.size() == 1 && selection_.patterns[0].IsLiteral(); }
+  const Item* FirstOwed(const Subscription& subscription) const;
+
+  const Selection selection_;
+  const std::string key_;
+  std::vector<Subscription*> live_;
+  std::unique_ptr<FanOut> fan_out_;
+  // How many items have been owed so far.
+  uint64_t items_total_ = 0;
+  std::unique_ptr<Matches> matches_;
+};
+
+}  // namespace bridge::hub

@@ -1,0 +1,72 @@
+#include "bridge/hub/feed.h"
+
+#include <utility>
+
+#include "absl/time/time.h"
+#include "bridge/log/position.h"
+
+namespace bridge::hub {
+
+FrameBatch::~FrameBatch() { feed->NoteTaken(bytes); }
+
+void Feed::Start(log::EventLog* log, std::vector<FrameSink*> sinks) {
+  sinks_ = std::move(sinks);
+  absl::MutexLock lock(&mutex_);
+  log_ = log;
+}
+
+void Feed::Detach() {
+  absl::MutexLock lock(&mutex_);
+  log_ = nullptr;
+}
+
+void Feed::OnEpoch(uint64_t epoch, uint64_t head) {
+  epoch_ = epoch;
+  for (FrameSink* sink : sinks_) {
+    sink->PostEpoch(epoch, head);
+  }
+}
+
+log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
+  auto batch = std::make_shared<FrameBatch>(this);
+  batch->frames.reserve(entries.size());
+  for (const log::Entry& entry : entries) {
+    const log::Record& record = entry.record;
+    const std::string id =
+        record.ephemeral ? std::string() : log::EventIdOf({.epoch = epoch_, .sequence = entry.sequence});
+    auto frame = sse::Frame::Make({.topic = record.topic,
+                                   .sequence = entry.sequence,
+                                   .received = entry.received,
+                                   .event = {.id = id,
+                                             .type = record.type,
+                                             .data = record.data,
+                                             .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry))}});
+    batch->bytes += frame->footprint_bytes();
+    batch->frames.push_back(std::move(frame));
+  }
+  const size_t pending = pending_bytes_.fetch_add(batch->bytes) + batch->bytes;
+  for (FrameSink* sink : sinks_) {
+    sink->PostFrames(batch);
+  }
+  batch.reset();
+  if (pending <= kBytesMax) {
+    return Flow::kContinue;
+  }
+  is_stalled_.store(true);
+  if (pending_bytes_.load() <= kBytesMax / 2 && is_stalled_.exchange(false)) {
+    return Flow::kContinue;  // they were taken in the meantime
+  }
+  return Flow::kStall;
+}
+
+void Feed::NoteTaken(size_t bytes) {
+  const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
+  if (pending <= kBytesMax / 2 && is_stalled_.exchange(false)) {
+    absl::MutexLock lock(&mutex_);
+    if (log_ != nullptr) {
+      log_->ResumeFollow();
+    }
+  }
+}
+
+}  // namespace bridge::hub

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "bridge/log/event_log.h"
+#include "bridge/sse/frame.h"
+
+namespace bridge::hub {
+
+class Feed;
+
+// Frames in log order, shared by all hubs. When the last hub has taken it, its feed is told.
+struct FrameBatch {
+  explicit FrameBatch(Feed* owner) : feed(owner) {}
+  FrameBatch(const FrameBatch&) = delete;
+  FrameBatch& operator=(const FrameBatch&) = delete;
+  ~FrameBatch();
+
+  Feed* const feed;
+  std::vector<sse::FramePtr> frames;
+  size_t bytes = 0;
+};
+
+// Where a feed hands its frames: a hub. Thread-safe, never waits, keeps the order of the calls.
+class FrameSink {
+ public:
+  virtual ~FrameSink() = default;
+
+  // The log has this epoch; the next frame's sequence is larger than `head`.
+  virtual void PostEpoch(uint64_t epoch, uint64_t head) = 0;
+  virtual void PostFrames(std::shared_ptr<const FrameBatch> batch) = 0;
+};
+
+// Follows the log, encodes each record once, and hands the frame to every hub. Stalls the log while the hubs have not taken what they got:
+// so a publisher is read no faster than the event loops can take.
+//
+// Called on the log's thread. The sinks outlive it, and it outlives the log.
+class Feed final : public log::Follower {
+ public:
+  // What the hubs may have before them that they have not taken.
+  static constexpr size_t kBytesMax = size_t{8} << 20;
+
+  void OnEpoch(uint64_t epoch, uint64_t head) override;
+  Flow OnEntries(absl::Span<const log::Entry> entries) override;
+
+  // REQUIRES: called before EventLog::Follow.
+  void Start(log::EventLog* log, std::vector<FrameSink*> sinks);
+  // The log is about to be destroyed: it is not told to go on any more.
+  void Detach();
+
+ private:
+  friend struct FrameBatch;
+
+  // Thread-safe: the hubs have taken so much.
+  void NoteTaken(size_t bytes);
+
+  absl::Mutex mutex_;
+  // Taken only where there was a stall.
+  log::EventLog* log_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  std::vector<FrameSink*> sinks_;
+  uint64_t epoch_ = 0;
+
+  std::atomic<size_t> pending_bytes_{0};
+  // Sequentially consistent, both: either the log's thread sees that bytes were taken, or the hub's thread sees the stall.
+  std::atomic<bool> is_stalled_{false};
+};
+
+}  // namespace bridge::hub

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "bridge/log/record.h"
+
+struct evp_mac_ctx_st;
+
+namespace bridge::log {
+
+// Stands for a record's publisher, topic and idempotency key, which take up to some hundred bytes.
+struct Fingerprint {
+  uint64_t high = 0;
+  uint64_t low = 0;
+
+  friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
+};
+
+// Takes fingerprints: SipHash with 128 bits and a random key of this object's own.
+//
+// Two that are equal mean equal publishers, topics and keys: among a million, two would be equal by chance once in
+// 10^26 times; and since nobody outside can know the key, nobody can search for two, to have another publisher's event
+// taken for a repeat.
+//
+// Not thread-safe.
+class Fingerprinter {
+ public:
+  Fingerprinter();
+  ~Fingerprinter();
+  Fingerprinter(const Fingerprinter&) = delete;
+  Fingerprinter& operator=(const Fingerprinter&) = delete;
+
+  Fingerprint Of(const Record& record);
+
+ private:
+  struct Free {
+    void operator()(evp_mac_ctx_st* context) const;
+  };
+
+  unsigned char key_[16];
+  std::unique_ptr<evp_mac_ctx_st, Free> context_;
+  // What is hashed, kept for its memory.
+  std::string scratch_;
+};
+
+}  // namespace bridge::log

@@ -1,0 +1,52 @@
+#include "bridge/log/position.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace bridge::log {
+namespace {
+
+constexpr char kSeparator = '-';
+
+absl::Status NoEventId(std::string_view text) {
+  const absl::string_view start(text.data(), std::min(text.size(), kEventIdBytesMax));
+  return absl::InvalidArgumentError(absl::StrCat("event id \"", absl::CHexEscape(start),
+                                                 text.size() > start.size() ? "...\"" : "\"",
+                                                 ": must be an epoch in lower-case hex, \"-\" and a sequence in "
+                                                 "decimal, no leading zeros, as in \"18c3f00d-42\""));
+}
+
+}  // namespace
+
+std::string EventIdOf(Position position) {
+  char buffer[kEventIdBytesMax];
+  char* const end = buffer + sizeof(buffer);
+  char* at = std::to_chars(buffer, end, position.epoch, 16).ptr;
+  *at++ = kSeparator;
+  at = std::to_chars(at, end, position.sequence).ptr;
+  return {buffer, at};
+}
+
+absl::StatusOr<Position> ParseEventId(std::string_view text) {
+  const size_t separator = text.find(kSeparator);
+  if (text.size() > kEventIdBytesMax || separator == std::string_view::npos) {
+    return NoEventId(text);
+  }
+  Position position;
+  const char* const end = text.data() + text.size();
+  // What these let pass, such as leading zeros, upper case or something behind the number, does not come out again as
+  // it went in.
+  std::from_chars(text.data(), text.data() + separator, position.epoch, 16);
+  std::from_chars(text.data() + separator + 1, end, position.sequence);
+  if (EventIdOf(position) != text) {
+    return NoEventId(text);
+  }
+  return position;
+}
+
+}  // namespace bridge::log
