@@ -1,0 +1,122 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/intrusive/list.hpp>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "bridge/base/clock.h"
+#include "bridge/base/metric.h"
+#include "bridge/http/chunked_decoder.h"
+#include "bridge/http/dispatcher.h"
+#include "bridge/http/request_head.h"
+#include "bridge/loop/event_loop.h"
+
+namespace bridge::http {
+
+// The bounds of what a client may send and how long it may take.
+struct ConnectionLimits {
+  size_t head_bytes_max = size_t{16} << 10;
+  size_t body_bytes_max = size_t{64} << 10;
+  // For a head, and again for a body, to arrive.
+  absl::Duration head_timeout = absl::Seconds(10);
+  absl::Duration idle_timeout = absl::Seconds(60);
+  // Without progress of a response.
+  absl::Duration send_timeout = absl::Seconds(30);
+  // Of all responses that wait to be sent, on all connections.
+  uint64_t unsent_bytes_max = uint64_t{64} << 20;
+};
+
+// What the connections of a server count. Thread-safe.
+struct ConnectionMetrics {
+  base::SharedMetric accepted;
+  base::SharedMetric open;
+  base::SharedMetric requests;
+  base::SharedMetric refused;
+  base::SharedMetric timed_out;
+  base::SharedMetric unsent_bytes;
+};
+
+// What the connections of one loop share.
+struct ConnectionContext;
+
+// One connection from a client, up to the point where an event stream takes its socket over. Reads a request whole, within bounds, has it
+// answered, and sends the answer: so a slow client costs its bytes and no thread or stack.
+//
+// Lives on its EventLoop; owns itself, and is destroyed when the connection ends or is parked.
+class Connection final : private loop::Watcher, private loop::Timer {
+ public:
+  // Takes over `fd`, which is non-blocking.
+  static void Start(ConnectionContext* context, int fd);
+
+  // Closes all connections of the context at once.
+  static void CloseAll(ConnectionContext* context);
+
+ private:
+  enum class State { kReading, kWriting, kLingering };
+  friend struct ConnectionContext;
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  Connection(ConnectionContext* context, int fd);
+  ~Connection();
+
+  void OnReady(uint32_t events) override;
+  void OnTimer() override;
+
+  // These return false where the connection is gone.
+  bool Receive();
+  bool Advance();
+  bool Send();
+  bool Answer();
+
+  // What has to come next before a request is whole: nothing (it is), or more bytes.
+  enum class Progress { kNeedsMore, kWhole, kRefused };
+  Progress TakeHead();
+  Progress TakeBody();
+  void Refuse(const Refusal& refusal);
+  void Respond(std::string response, bool is_keep_alive);
+  void Linger();
+  void Close();
+  void SetDeadline(absl::Duration after);
+
+  ConnectionContext* const context_;
+  const int fd_;
+  State state_ = State::kReading;
+  bool is_keep_alive_ = true;
+  bool is_input_ended_ = false;
+  bool has_unread_input_ = false;
+  // Requests answered without the loop having had another turn.
+  int answered_in_turn_ = 0;
+  size_t lingered_bytes_ = 0;
+  std::string input_;
+  std::string output_;
+  size_t output_sent_ = 0;
+
+  // The request that is being read: its head has been parsed (the views are into head_text_), its body is not whole.
+  struct Pending {
+    std::string head_text;
+    RequestHead head;
+    std::string body;
+    std::optional<ChunkedDecoder> decoder;
+  };
+  std::unique_ptr<Pending> pending_;
+  Hook hook_;
+};
+
+struct ConnectionContext {
+  loop::EventLoop* loop;
+  size_t loop_index;
+  Dispatcher* dispatcher;
+  ConnectionLimits limits;
+  ConnectionMetrics* metrics;
+  boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Connection::Hook, &Connection::hook_>,
+                         boost::intrusive::constant_time_size<false>>
+      connections = {};
+};
+
+}  // namespace bridge::http

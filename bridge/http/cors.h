@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include <httplib.h>
+
+#include "absl/strings/string_view.h"
+
+namespace bridge::http {
+
+// Which pages of other origins may read the bridge's answers (WHATWG Fetch, CORS protocol). With no origins: only the same origin, for which
+// no header is needed.
+//
+// Immutable.
+class Cors {
+ public:
+  struct Options {
+    // As browsers send them; "*" is any.
+    std::vector<std::string> allowed_origins;
+    // REQUIRES: not with "*".
+    bool allow_credentials = false;
+  };
+
+  explicit Cors(Options options) : options_(std::move(options)) {}
+
+  bool IsAllowed(absl::string_view origin) const;
+
+  // Adds what the browser has to see, to any answer, errors too.
+  void AddHeaders(const httplib::Request& request, httplib::Response* response) const;
+
+  // Answers a preflight for a route with these methods.
+  void AnswerPreflight(const httplib::Request& request, absl::string_view methods, httplib::Response* response) const;
+
+ private:
+  const Options options_;
+};
+
+}  // namespace bridge::http

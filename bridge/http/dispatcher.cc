@@ -1,0 +1,166 @@
+#include "bridge/http/dispatcher.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "bridge/http/problem.h"
+
+namespace bridge::http {
+namespace {
+
+// A request and its response in memory, as the library's stream. It never waits: the request is whole.
+class MemoryStream final : public httplib::Stream {
+ public:
+  MemoryStream(const std::string& head, const std::string& body) : head_(head), body_(body) {}
+
+  std::string TakeOutput() { return std::move(output_); }
+
+  bool is_readable() const override { return true; }
+  bool is_writable() const override { return true; }
+  ssize_t read(char* out, size_t size) override {
+    const std::string& source = position_ < head_.size() ? head_ : body_;
+    const size_t start = position_ < head_.size() ? position_ : position_ - head_.size();
+    const size_t count = std::min(size, source.size() - start);
+    std::memcpy(out, source.data() + start, count);
+    position_ += count;
+    return static_cast<ssize_t>(count);
+  }
+  ssize_t write(const char* data, size_t size) override {
+    output_.append(data, size);
+    return static_cast<ssize_t>(size);
+  }
+  void get_remote_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  void get_local_ip_and_port(std::string& ip, int& port) const override {
+    ip.clear();
+    port = 0;
+  }
+  socket_t socket() const override { return 0; }
+
+ private:
+  const std::string& head_;
+  const std::string& body_;
+  size_t position_ = 0;
+  std::string output_;
+};
+
+}  // namespace
+
+// The seam: the library's server without its listener.
+class Dispatcher::Library final : public httplib::Server {
+ public:
+  Library() {
+    // With no listening socket the library takes itself to be shutting down and skips content providers.
+    svr_sock_ = 0;
+  }
+  ~Library() override { svr_sock_ = INVALID_SOCKET; }
+
+  void Process(httplib::Stream& stream, bool close_connection) {
+    bool connection_closed = false;
+    ProcessOfThisVersion(stream, close_connection, connection_closed, &Library::process_request);
+  }
+
+ private:
+  using SetUp = std::function<void(httplib::Request&)>;
+
+  // 0.11 asks the stream for the addresses, 0.18 is told them.
+  template <typename S>
+  void ProcessOfThisVersion(httplib::Stream& stream, bool close, bool& closed,
+                            bool (S::*process)(httplib::Stream&, bool, bool&, const SetUp&)) {
+    (this->*process)(stream, close, closed, nullptr);
+  }
+  template <typename S>
+  void ProcessOfThisVersion(httplib::Stream& stream, bool close, bool& closed,
+                            bool (S::*process)(httplib::Stream&, const std::string&, int, const std::string&, int, bool, bool&,
+                                               const SetUp&)) {
+    (this->*process)(stream, std::string(), 0, std::string(), 0, close, closed, nullptr);
+  }
+};
+
+Dispatcher::Dispatcher(std::chrono::seconds keep_alive) : library_(std::make_unique<Library>()) {
+  library_->set_keep_alive_timeout(keep_alive.count());
+  library_->set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+    return HandleBeforeRouting(request, response) ? httplib::Server::HandlerResponse::Handled
+                                                  : httplib::Server::HandlerResponse::Unhandled;
+  });
+  // A handler's exception is a bug of ours or out of memory: its text is nobody's business.
+  library_->set_exception_handler([](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
+    SetProblem({.status = 500, .detail = "the bridge failed to answer; its log may say why"}, &response);
+  });
+  const httplib::Server::HandlerWithResponse on_error = [](const httplib::Request&, httplib::Response& response) {
+    if (!response.body.empty() || response.has_header("Content-Type")) {
+      return httplib::Server::HandlerResponse::Unhandled;
+    }
+    SetProblem({.status = response.status, .detail = "the request could not be understood"}, &response);
+    return httplib::Server::HandlerResponse::Handled;
+  };
+  library_->set_error_handler(on_error);
+}
+
+Dispatcher::~Dispatcher() = default;
+
+void Dispatcher::Route(absl::string_view method, const std::string& path, Handler handler) {
+  if (method == "POST") {
+    // Its body is read by the library, which then looks the path up itself: a literal one, so the regular expression has no repetition.
+    library_->Post(path, handler);
+  }
+  routes_[path].emplace(method, std::move(handler));
+}
+
+void Dispatcher::SetFinisher(Handler finisher) {
+  library_->set_post_routing_handler(std::move(finisher));
+}
+
+bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::Response& response) const {
+  if (guard_ && !guard_(request, response)) {
+    return true;
+  }
+  const auto route = routes_.find(request.path);
+  if (route == routes_.end()) {
+    SetProblem({.status = 404, .detail = absl::StrCat("nothing is served at this path")}, &response);
+    return true;
+  }
+  const Methods& methods = route->second;
+  const absl::string_view method = request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method);
+  const auto handler = methods.find(method);
+  if (handler != methods.end()) {
+    if (method == "POST") {
+      return false;  // the library reads the body first
+    }
+    handler->second(request, response);
+    return true;
+  }
+  std::vector<std::string> allowed;
+  for (const auto& [name, unused] : methods) {
+    allowed.push_back(name);
+    if (name == "GET") {
+      allowed.emplace_back("HEAD");
+    }
+  }
+  if (methods.find("OPTIONS") == methods.end()) {
+    allowed.emplace_back("OPTIONS");
+  }
+  const std::string allow = absl::StrJoin(allowed, ", ");
+  if (method == "OPTIONS") {
+    response.status = 204;
+  } else {
+    SetProblem({.status = 405, .detail = absl::StrCat("the method ", request.method, " is not served here; use one of ", allow)},
+               &response);
+  }
+  response.set_header("Allow", allow);
+  return true;
+}
+
+std::string Dispatcher::Answer(const std::string& head, const std::string& body) {
+  MemoryStream stream(head, body);
+  library_->Process(stream, !Exchange::Current().head->is_keep_alive);
+  return stream.TakeOutput();
+}
+
+}  // namespace bridge::http

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/types/span.h"
+#include "bridge/base/metric.h"
+#include "bridge/hub/hub.h"
+#include "bridge/hub/subscription.h"
+#include "bridge/http/exchange.h"
+#include "bridge/loop/event_loop.h"
+
+namespace bridge::http {
+
+// One open SSE response: the parked socket of a request, which its hub writes to.
+//
+// Lives on its EventLoop; owns itself, and is destroyed when the stream ends.
+class EventStream final : public hub::Subscription, private loop::Watcher {
+ public:
+  // Takes over the socket, and counts itself in `open` as long as it lives.
+  static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
+                    bool wants_heartbeat_events, base::SharedMetric* open);
+
+ private:
+  EventStream(int fd, hub::Hub* hub, base::SharedMetric* open);
+  ~EventStream();
+
+  ssize_t Write(absl::Span<const iovec> pieces) override;
+  void OnEnd(hub::EndReason reason) override;
+  void OnReady(uint32_t events) override;
+  // Reads and drops what the client sends. False where the stream has been ended.
+  bool DropInput();
+
+  hub::Hub* const hub_;
+  base::SharedMetric* const open_;
+  const int fd_;
+  uint32_t dropped_bytes_ = 0;
+};
+
+}  // namespace bridge::http

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "bridge/http/request_head.h"
+
+namespace bridge::loop {
+class EventLoop;
+class Watcher;
+}  // namespace bridge::loop
+
+namespace bridge::http {
+
+// A connection's socket on its way from the HTTP server to who goes on with it.
+struct ParkedSocket {
+  // Now owned by the receiver, and watched on the loop by `watcher`, from which it has to be taken over (EventLoop::Rewatch).
+  int fd;
+  loop::EventLoop* loop;
+  loop::Watcher* watcher;
+  // What has been written to the connection and not been sent: the response's head and the first content.
+  std::string unsent;
+};
+
+// One request while it is being answered. The library's handlers get no connection; they find it here, on the event loop's thread.
+struct Exchange {
+  using Park = absl::AnyInvocable<void(ParkedSocket)>;
+
+  const RequestHead* head;
+  // Which of the server's event loops this is.
+  size_t loop_index;
+  // Set by a content provider that returns false because the response goes on elsewhere: the connection is not closed, its socket goes there.
+  Park park;
+  // No further request is read from this connection.
+  bool must_close = false;
+
+  // REQUIRES: called inside a handler.
+  static Exchange& Current() { return *current; }
+
+  // Makes `exchange` the current one as long as it lives.
+  class Scope {
+   public:
+    explicit Scope(Exchange* exchange) { current = exchange; }
+    ~Scope() { current = nullptr; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+  };
+
+ private:
+  static inline thread_local Exchange* current = nullptr;
+};
+
+}  // namespace bridge::http

@@ -1,0 +1,79 @@
+#include "bridge/http/http_server.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <utility>
+
+#include "absl/synchronization/blocking_counter.h"
+#include "bridge/base/status_macros.h"
+
+namespace bridge::http {
+namespace {
+
+// What the kernel may hold for one client: a slow one costs this much and no more. The kernel doubles it for its own overhead.
+constexpr int kSendBufferBytes = 64 << 10;
+
+void SetSocketOptions(int fd, const ConnectionLimits& limits) {
+  const int on = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
+  // A client that vanished without a FIN is noticed when something sent has not been acknowledged for so long.
+  const auto timeout_ms = static_cast<unsigned>(absl::ToInt64Milliseconds(limits.send_timeout));
+  setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
+}  // namespace
+
+HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
+                       const ConnectionLimits& limits)
+    : accept_loop_(accept_loop), limits_(limits) {
+  for (loop::EventLoop* loop : loops) {
+    contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{
+        .loop = loop, .loop_index = contexts_.size(), .dispatcher = dispatcher, .limits = limits, .metrics = &metrics_}));
+  }
+}
+
+HttpServer::~HttpServer() {
+  listener_ = nullptr;
+  for (auto& context : contexts_) {
+    if (context->loop == accept_loop_) {
+      Connection::CloseAll(context.get());
+      continue;
+    }
+    absl::BlockingCounter closed(1);
+    context->loop->Post([&] {
+      Connection::CloseAll(context.get());
+      closed.DecrementCount();
+    });
+    closed.Wait();
+  }
+}
+
+absl::Status HttpServer::Listen(const std::string& host, uint16_t port) {
+  ASSIGN_OR_RETURN(listener_, Listener::Create(accept_loop_, host, port, [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
+  return absl::OkStatus();
+}
+
+void HttpServer::Distribute(std::vector<int> fds) {
+  metrics_.accepted.Add(fds.size());
+  std::vector<std::vector<int>> shares(contexts_.size());
+  for (const int fd : fds) {
+    SetSocketOptions(fd, limits_);
+    shares[next_].push_back(fd);
+    next_ = (next_ + 1) % contexts_.size();
+  }
+  for (size_t i = 0; i < shares.size(); ++i) {
+    if (shares[i].empty()) {
+      continue;
+    }
+    contexts_[i]->loop->Post([context = contexts_[i].get(), share = std::move(shares[i])] {
+      for (const int fd : share) {
+        Connection::Start(context, fd);
+      }
+    });
+  }
+}
+
+}  // namespace bridge::http

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "bridge/http/connection.h"
+#include "bridge/http/dispatcher.h"
+#include "bridge/http/listener.h"
+#include "bridge/loop/event_loop.h"
+
+namespace bridge::http {
+
+// Accepts connections on one loop and hands them, in turn, to the loops that serve them.
+//
+// Lives on `accept_loop`. The loops and the dispatcher outlive it; on destruction the loops must run, and its connections are closed.
+class HttpServer {
+ public:
+  HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher, const ConnectionLimits& limits);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  absl::Status Listen(const std::string& host, uint16_t port);
+  // The address that is listened on. REQUIRES: Listen was OK.
+  const std::string& address() const { return listener_->address(); }
+
+  void StopListening() { listener_ = nullptr; }
+
+  const ConnectionMetrics& metrics() const { return metrics_; }
+
+ private:
+  void Distribute(std::vector<int> fds);
+
+  loop::EventLoop* const accept_loop_;
+  const ConnectionLimits limits_;
+  ConnectionMetrics metrics_;
+  // Each is used on its own loop only.
+  std::vector<std::unique_ptr<ConnectionContext>> contexts_;
+  size_t next_ = 0;
+  std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace bridge::http

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "bridge/http/connection.h"
+#include "bridge/http/events_handlers.h"
+#include "bridge/hub/hub_metrics.h"
+#include "bridge/loop/event_loop.h"
+#include "bridge/rpc/rpc_metrics.h"
+
+namespace bridge {
+
+// Where the figures come from.
+struct MetricsSources {
+  const http::EventsHandlers* events;
+  const http::ConnectionMetrics* connections;
+  const rpc::RpcMetrics* rpc;
+  // By the index of their event loop.
+  std::vector<const hub::HubMetrics*> hubs;
+  std::vector<loop::LoopLag*> lags;
+};
+
+// All metrics in Prometheus's text format. The longest turns of the loops count from one call to the next.
+std::string MetricsPage(const MetricsSources& sources);
+
+}  // namespace bridge

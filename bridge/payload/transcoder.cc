@@ -1,0 +1,109 @@
+#include "bridge/payload/transcoder.h"
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/struct.pb.h>
+
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "bridge/base/status_macros.h"
+#include "bridge/payload/bounded_output.h"
+#include "bridge/payload/canonical.h"
+#include "bridge/payload/value_json.h"
+#include "bridge/payload/wire_survey.h"
+
+namespace bridge::payload {
+namespace {
+
+using google::protobuf::Descriptor;
+using google::protobuf::Message;
+using google::protobuf::Value;
+
+// A message that fits into a frame as JSON takes less than this times the frame's bytes in memory, but for constructed ones.
+constexpr size_t kBuiltBytesFactor = 64;
+
+absl::Status TooLargeError(size_t bytes_max) {
+  return absl::InvalidArgumentError(absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
+}
+
+// Puts `what` in front of an error.
+absl::Status Annotated(const absl::Status& status, absl::string_view what) {
+  return status.ok() ? status : absl::Status(status.code(), absl::StrCat(what, status.message()));
+}
+
+// Where in `value` a message of `type` is held; null where it is of none of the types that make up Values.
+Message* PartFor(const Descriptor& type, Value& value) {
+  switch (type.well_known_type()) {
+    case Descriptor::WELLKNOWNTYPE_VALUE:
+      return &value;
+    case Descriptor::WELLKNOWNTYPE_STRUCT:
+      return value.mutable_struct_value();
+    case Descriptor::WELLKNOWNTYPE_LISTVALUE:
+      return value.mutable_list_value();
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<Transcoder> Transcoder::Create(const Options& options) {
+  ASSIGN_OR_RETURN(std::unique_ptr<const TypeRegistry> types, TypeRegistry::Create(options.descriptor_set_files));
+  return Transcoder(std::move(types), options);
+}
+
+Transcoder::Transcoder(std::unique_ptr<const TypeRegistry> types, const Options& options)
+    : types_(std::move(types)), bytes_max_(options.bytes_max), printer_(types_->resolver(), options.json_names) {}
+
+absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event) const {
+  BoundedOutput json(bytes_max_);
+  switch (event.payload_case()) {
+    case v1::Event::kText:
+      if (event.text().size() > bytes_max_) {
+        return TooLargeError(bytes_max_);
+      }
+      return std::move(*event.mutable_text());
+    case v1::Event::kBinary:
+      if (event.binary().size() > bytes_max_ / 4 * 3) {
+        return TooLargeError(bytes_max_);
+      }
+      return absl::Base64Escape(event.binary());
+    case v1::Event::kJson:
+      RETURN_IF_ERROR(Annotated(PrintValue(*event.mutable_json(), printer_, json), "payload.json: "));
+      break;
+    case v1::Event::kMessage: {
+      const google::protobuf::Any& message = event.message();
+      const absl::StatusOr<const Descriptor*> type = types_->Find(message.type_url());
+      RETURN_IF_ERROR(Annotated(type.status(), "payload.message: "));
+      RETURN_IF_ERROR(Annotated(PrintMessage(**type, message.value(), json),
+                                absl::StrCat("payload.message of type ", (*type)->full_name(), ": ")));
+      break;
+    }
+    case v1::Event::PAYLOAD_NOT_SET:
+      return absl::InvalidArgumentError("payload: none is set; set text, binary, json or message");
+  }
+  if (json.is_over()) {
+    return TooLargeError(bytes_max_);
+  }
+  return std::move(json).Take();
+}
+
+absl::Status Transcoder::PrintMessage(const Descriptor& type, absl::string_view bytes, BoundedOutput& output) const {
+  RETURN_IF_ERROR(SurveyWire(type, bytes, *types_, kBuiltBytesFactor * bytes_max_));
+  if (Value value; Message* const part = PartFor(type, value)) {
+    // Not as another message would be: protobuf's JSON has fewer levels for Values than we promise.
+    RETURN_IF_ERROR(ParseMessage(bytes, *part));
+    return PrintValue(value, printer_, output);
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<Message> message, ParseCanonical(type, bytes, *types_));
+  RETURN_IF_ERROR(printer_.Print(*message, output));
+  if (!output.is_over() && JsonLevels(output.text()) > kJsonLevelsMax) {
+    return TooDeepError();
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace bridge::payload

@@ -1,0 +1,241 @@
+#include "bridge/payload/type_registry.h"
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/descriptor.pb.h>
+#include <google/protobuf/duration.pb.h>
+#include <google/protobuf/empty.pb.h>
+#include <google/protobuf/field_mask.pb.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/timestamp.pb.h>
+#include <google/protobuf/util/message_differencer.h>
+#include <google/protobuf/util/type_resolver_util.h>
+#include <google/protobuf/wrappers.pb.h>
+
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <fstream>
+#include <map>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "bridge/base/status_macros.h"
+#include "bridge/payload/shown.h"
+
+namespace bridge::payload {
+namespace {
+
+using google::protobuf::DescriptorPool;
+using google::protobuf::FileDescriptorProto;
+using google::protobuf::FileDescriptorSet;
+using google::protobuf::util::TypeResolver;
+
+// Far more than the API of a large company.
+constexpr size_t kDescriptorSetBytesMax = size_t{64} << 20;
+constexpr char kUrlPrefix[] = "type.googleapis.com";
+
+// The part of a type URL that counts: what is behind the last slash. Empty where there is none.
+absl::string_view TypeNameOf(absl::string_view type_url) {
+  const size_t slash = type_url.rfind('/');
+  return slash == absl::string_view::npos ? "" : type_url.substr(slash + 1);
+}
+
+// Resolves URLs with any prefix, where protobuf's own resolver wants its one; and keeps what that would make anew for each message.
+class CachingResolver : public TypeResolver {
+ public:
+  using Status = google::protobuf::util::Status;
+
+  // Knows what `pool` has by now of `files`.
+  CachingResolver(const DescriptorPool& pool, const std::vector<std::string>& files) {
+    const std::unique_ptr<TypeResolver> resolver(google::protobuf::util::NewTypeResolverForDescriptorPool(kUrlPrefix, &pool));
+    for (const std::string& file : files) {
+      const google::protobuf::FileDescriptor& descriptor = *pool.FindFileByName(file);
+      for (int i = 0; i < descriptor.message_type_count(); ++i) {
+        AddMessage(*descriptor.message_type(i), *resolver);
+      }
+      for (int i = 0; i < descriptor.enum_type_count(); ++i) {
+        AddEnum(*descriptor.enum_type(i), *resolver);
+      }
+    }
+  }
+
+  Status ResolveMessageType(const std::string& type_url, google::protobuf::Type* type) override { return Find(messages_, type_url, *type); }
+  Status ResolveEnumType(const std::string& type_url, google::protobuf::Enum* type) override { return Find(enums_, type_url, *type); }
+
+ private:
+  void AddMessage(const google::protobuf::Descriptor& descriptor, TypeResolver& resolver) {
+    (void)resolver.ResolveMessageType(absl::StrCat(kUrlPrefix, "/", descriptor.full_name()), &messages_[descriptor.full_name()]);
+    for (int i = 0; i < descriptor.nested_type_count(); ++i) {
+      AddMessage(*descriptor.nested_type(i), resolver);
+    }
+    for (int i = 0; i < descriptor.enum_type_count(); ++i) {
+      AddEnum(*descriptor.enum_type(i), resolver);
+    }
+  }
+  void AddEnum(const google::protobuf::EnumDescriptor& descriptor, TypeResolver& resolver) {
+    (void)resolver.ResolveEnumType(absl::StrCat(kUrlPrefix, "/", descriptor.full_name()), &enums_[descriptor.full_name()]);
+  }
+
+  template <typename Type>
+  static Status Find(const absl::flat_hash_map<std::string, Type>& types, const std::string& type_url, Type& type) {
+    const auto known = types.find(TypeNameOf(type_url));
+    if (known == types.end()) {
+      return google::protobuf::util::Status(google::protobuf::util::status_internal::StatusCode::kNotFound, "unknown type");
+    }
+    type = known->second;
+    return Status();
+  }
+
+  absl::flat_hash_map<std::string, google::protobuf::Type> messages_;
+  absl::flat_hash_map<std::string, google::protobuf::Enum> enums_;
+};
+
+class ErrorText : public DescriptorPool::ErrorCollector {
+ public:
+  void AddError(const std::string& file, const std::string& element, const google::protobuf::Message* /*descriptor*/,
+                ErrorLocation /*location*/, const std::string& message) override {
+    if (text_.empty()) {  // the first one explains the others
+      text_ = absl::StrCat(file, ": ", element, ": ", message);
+    }
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+};
+
+absl::StatusOr<FileDescriptorSet> ReadDescriptorSet(const std::string& path) {
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  file.exceptions(std::ios::goodbit);
+  std::string bytes;
+  std::array<char, size_t{64} << 10> buffer;
+  while (file && bytes.size() <= kDescriptorSetBytesMax) {
+    file.read(buffer.data(), buffer.size());
+    bytes.append(buffer.data(), static_cast<size_t>(file.gcount()));
+  }
+  if (!file.eof() && bytes.size() <= kDescriptorSetBytesMax) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("payload.descriptor_sets: ", path, " cannot be read"));
+  }
+  FileDescriptorSet set;
+  if (bytes.size() > kDescriptorSetBytesMax || !set.ParseFromString(bytes) || set.file().empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", path,
+                                                   " is no descriptor set; make it with protoc --include_imports --descriptor_set_out"));
+  }
+  return set;
+}
+
+// Puts the files of descriptor sets together, and into a pool.
+class PoolBuilder {
+ public:
+  PoolBuilder() {
+    for (const google::protobuf::Descriptor* type :
+         {google::protobuf::Any::descriptor(), google::protobuf::Duration::descriptor(), google::protobuf::Empty::descriptor(),
+          google::protobuf::FieldMask::descriptor(), google::protobuf::Struct::descriptor(), google::protobuf::Timestamp::descriptor(),
+          google::protobuf::StringValue::descriptor()}) {
+      File& file = files_[type->file()->name()];
+      type->file()->CopyTo(&file.proto);
+      file.is_well_known = true;
+    }
+  }
+
+  absl::Status AddSet(const std::string& path) {
+    ASSIGN_OR_RETURN(FileDescriptorSet set, ReadDescriptorSet(path));
+    for (FileDescriptorProto& proto : *set.mutable_file()) {
+      proto.clear_source_code_info();
+      const auto [known, is_new] = files_.try_emplace(proto.name());
+      if (is_new) {
+        known->second.set_path = path;
+        known->second.proto.Swap(&proto);
+      } else if (!known->second.is_well_known &&  // protobuf's JSON relies on its own
+                 !google::protobuf::util::MessageDifferencer::Equals(known->second.proto, proto)) {
+        return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", path, " and ", known->second.set_path,
+                                                       " have different versions of ", proto.name()));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<std::string> names() const { std::vector<std::string> n; for (auto& [a,b]: files_) n.push_back(a); return n; }
+  absl::Status BuildInto(DescriptorPool& pool) {
+    for (auto& [name, file] : files_) {
+      RETURN_IF_ERROR(Build(name, file, pool));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  enum class Progress { kWaiting, kStarted, kBuilt };
+
+  struct File {
+    FileDescriptorProto proto;
+    std::string set_path;
+    bool is_well_known = false;
+    Progress progress = Progress::kWaiting;
+  };
+
+  // Builds a file after those that it imports.
+  absl::Status Build(const std::string& name, File& file, DescriptorPool& pool) {
+    if (file.progress == Progress::kBuilt) {
+      return absl::OkStatus();
+    }
+    if (file.progress == Progress::kStarted) {
+      return Unusable(file, absl::StrCat(name, " imports itself"));
+    }
+    file.progress = Progress::kStarted;
+    for (const std::string& import : file.proto.dependency()) {
+      const auto imported = files_.find(import);
+      if (imported == files_.end()) {
+        return Unusable(file, absl::StrCat(name, " imports ", import, ", which no descriptor set has; make it with protoc --include_imports"));
+      }
+      RETURN_IF_ERROR(Build(import, imported->second, pool));
+    }
+    ErrorText errors;
+    if (pool.BuildFileCollectingErrors(file.proto, &errors) == nullptr) {
+      return Unusable(file, errors.text());
+    }
+    file.progress = Progress::kBuilt;
+    return absl::OkStatus();
+  }
+
+  static absl::Status Unusable(const File& file, absl::string_view why) {
+    return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", file.set_path, ": ", why));
+  }
+
+  std::map<std::string, File> files_;
+};
+
+}  // namespace
+
+TypeRegistry::TypeRegistry() {}
+
+absl::StatusOr<std::unique_ptr<const TypeRegistry>> TypeRegistry::Create(const std::vector<std::string>& descriptor_set_files) {
+  PoolBuilder builder;
+  for (const std::string& path : descriptor_set_files) {
+    RETURN_IF_ERROR(builder.AddSet(path));
+  }
+  std::unique_ptr<TypeRegistry> types(new TypeRegistry);
+  RETURN_IF_ERROR(builder.BuildInto(types->pool_));
+  types->resolver_ = std::make_unique<CachingResolver>(types->pool_, builder.names());
+  return types;
+}
+
+absl::StatusOr<const google::protobuf::Descriptor*> TypeRegistry::Find(absl::string_view type_url) const {
+  const absl::string_view name = TypeNameOf(type_url);
+  if (name.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("type_url \"", Shown(type_url), "\" names no type; write type.googleapis.com/ and the type's full name"));
+  }
+  const google::protobuf::Descriptor* const type = pool_.FindMessageTypeByName(std::string(name));
+  if (type == nullptr || type->options().map_entry()) {
+    return absl::InvalidArgumentError(absl::StrCat("type ", Shown(name), " is in none of payload.descriptor_sets"));
+  }
+  return type;
+}
+
+std::unique_ptr<google::protobuf::Message> TypeRegistry::New(const google::protobuf::Descriptor& type) const {
+  return std::unique_ptr<google::protobuf::Message>(factory_.GetPrototype(&type)->New());
+}
+
+}  // namespace bridge::payload

@@ -1,0 +1,66 @@
+#include "bridge/rpc/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/resource_quota.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace bridge::rpc {
+namespace {
+
+// Load balancers forget connections that are silent for a minute or more (AWS NLB: 350 s, Azure: 4 min, many NATs: less).
+constexpr int kKeepaliveTimeMs = 30'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+// Clients may ping as often as this.
+constexpr int kPingIntervalMinMs = 10'000;
+
+void SetKeepalive(grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMinMs);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& options, PublisherService* service) {
+  grpc::EnableDefaultHealthCheckService(true);
+  if (options.has_reflection) {
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  }
+  const std::string host = absl::StrContains(options.host, ":") ? absl::StrCat("[", options.host, "]") : options.host;
+  const std::string wanted = absl::StrCat(host, ":", options.port);
+
+  grpc::ServerBuilder builder;
+  int port = 0;
+  builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &port);
+  // Two bridges on one port would share its publishers by chance.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.request_bytes_max, std::numeric_limits<int>::max())));
+  SetKeepalive(&builder);
+  grpc::ResourceQuota quota("bridge");
+  quota.Resize(options.buffer_bytes_max);
+  builder.SetResourceQuota(quota);
+  builder.RegisterService(service);
+  auto server = builder.BuildAndStart();
+  if (server == nullptr || port == 0) {
+    return absl::FailedPreconditionError(absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
+  }
+  server->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", true);
+  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port)));
+}
+
+GrpcServer::~GrpcServer() { server_->Shutdown(); }
+
+void GrpcServer::BlockOnShutdown(absl::Time deadline) {
+  server_->Shutdown(absl::ToChronoTime(deadline));
+  server_->Wait();
+}
+
+}  // namespace bridge::rpc

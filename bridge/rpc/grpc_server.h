@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "bridge/rpc/publisher_service.h"
+
+namespace bridge::rpc {
+
+// The gRPC listener with the publisher service, standard health, and reflection where it is wanted.
+class GrpcServer {
+ public:
+  struct Options {
+    std::string host;
+    // 0 takes a free one.
+    uint16_t port = 0;
+    bool has_reflection = false;
+    uint64_t request_bytes_max = uint64_t{4} << 20;
+    // What gRPC may buffer in all.
+    uint64_t buffer_bytes_max = uint64_t{512} << 20;
+  };
+
+  // `service` outlives it. FAILED_PRECONDITION where the address cannot be listened on.
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const Options& options, PublisherService* service);
+  ~GrpcServer();
+
+  // "127.0.0.1:9090", with the port that was taken.
+  const std::string& address() const { return address_; }
+
+  // Accepts no new streams and waits for the open ones, which are cancelled at `deadline`. Blocks.
+  void BlockOnShutdown(absl::Time deadline);
+
+ private:
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address) : server_(std::move(server)), address_(std::move(address)) {}
+
+  const std::unique_ptr<grpc::Server> server_;
+  const std::string address_;
+};
+
+}  // namespace bridge::rpc

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "bridge/log/event_log.h"
+#include "bridge/log/record.h"
+#include "bridge/payload/transcoder.h"
+#include "bridge/v1/publisher.pb.h"
+
+namespace bridge::rpc {
+
+// Turns a request's bytes into records for the log, and the log's answer into the request's ack.
+//
+// Thread-safe: it has no state.
+class Intake {
+ public:
+  struct Limits {
+    size_t events_per_request_max = 1000;
+    size_t frame_bytes_max = size_t{512} << 10;
+    absl::Duration retry_min = absl::Milliseconds(100);
+    absl::Duration retry_max = absl::Hours(1);
+  };
+
+  // A request that has been taken apart.
+  struct Batch {
+    // With the request_id and the rejections so far.
+    v1::Ack ack;
+    // What is to be appended, and for each record the index of its event.
+    std::vector<log::Record> records;
+    std::vector<uint32_t> indexes;
+  };
+
+  Intake(const Limits& limits, const payload::Transcoder* transcoder) : limits_(limits), transcoder_(transcoder) {}
+
+  // INVALID_ARGUMENT where the bytes are not a PublishRequest or its request_id is too long; a bad event is a rejection in the batch.
+  absl::StatusOr<Batch> Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const;
+
+  // Completes the ack by what the log said of the records that had these indexes.
+  // Where `appended` is an error, all of them are rejected with it.
+  static v1::Ack Complete(v1::Ack ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended);
+
+ private:
+  absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const std::string& publisher) const;
+
+  const Limits limits_;
+  const payload::Transcoder* const transcoder_;
+};
+
+}  // namespace bridge::rpc

@@ -1,0 +1,129 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/grpcpp.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "bridge/log/event_log.h"
+#include "bridge/rpc/in_flight_budget.h"
+#include "bridge/rpc/intake.h"
+#include "bridge/rpc/rpc_metrics.h"
+#include "bridge/v1/publisher.pb.h"
+
+namespace bridge::rpc {
+
+// One publisher: a backend's open Publish stream.
+//
+// Reads a request, appends it, and acks it when the log has it, in request order; acks that become ready while a response is being written go
+// out together. Reads no further while too much is in flight or the publisher does not read its acks: gRPC's flow control carries that to the
+// backend. Thread-safe; one lock, never held while gRPC or the log is called.
+//
+// Owned by itself until OnDone, and by the appends that are in flight.
+class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            public BudgetWaiter,
+                            public std::enable_shared_from_this<PublishStream> {
+ public:
+  struct Limits {
+    uint64_t events_in_flight_max = 10'000;
+    uint64_t bytes_in_flight_max = uint64_t{16} << 20;
+    // Zero for none.
+    absl::Duration age_max;
+  };
+
+  // What it works with; outlives it.
+  struct Parts {
+    const Intake* intake;
+    log::EventLog* log;
+    InFlightBudget* budget;
+    RpcMetrics* metrics;
+  };
+
+  // `on_done` is called when the stream is over.
+  static std::shared_ptr<PublishStream> Create(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done);
+
+  // Starts to read. Called once.
+  void Begin();
+
+  // Tells the publisher to finish and reconnect.
+  void TellDraining();
+  // Acks what is in flight and ends the stream with UNAVAILABLE.
+  void End();
+
+  // grpc::ServerBidiReactor.
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // BudgetWaiter.
+  void OnBudget() override;
+
+ private:
+  // A request between its reading and its ack.
+  struct InFlight {
+    v1::Ack ack;
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+    bool is_ready = false;
+  };
+
+  PublishStream(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done);
+
+  void Append(Intake::Batch batch, uint64_t bytes);
+  void OnAppended(uint64_t number, v1::Ack ack, const std::vector<uint32_t>& indexes,
+                  const absl::StatusOr<std::vector<log::Appended>>& appended);
+
+  // What has to be done next; found under the lock, done without it.
+  struct Next {
+    bool read = false;
+    bool write = false;
+    bool finish = false;
+    grpc::Status status;
+  };
+  Next FindNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
+  // The stream ends with `status` after what is in flight has been acked.
+  void FinishWith(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Parts parts_;
+  const Limits limits_;
+
+  // Given to gRPC while a read or a write goes on, and not touched meanwhile.
+  grpc::ByteBuffer read_buffer_;
+  grpc::ByteBuffer write_buffer_;
+
+  absl::Mutex mutex_;
+  absl::AnyInvocable<void(PublishStream*)> on_done_ ABSL_GUARDED_BY(mutex_);
+  std::deque<InFlight> in_flight_ ABSL_GUARDED_BY(mutex_);
+  // The number of the request in front of in_flight_.
+  uint64_t first_number_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t events_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t bytes_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
+  v1::PublishResponse response_ ABSL_GUARDED_BY(mutex_);
+  grpc::Status status_ ABSL_GUARDED_BY(mutex_);
+  // Threads between having found something to start and having started it: gRPC allows no start after Finish.
+  int starting_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool is_reading_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_writing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_input_over_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_log_failed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_broken_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;
+
+  grpc::Alarm age_alarm_;
+  // Until OnDone.
+  std::shared_ptr<PublishStream> self_;
+};
+
+}  // namespace bridge::rpc

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <memory>
+
+#include <grpcpp/grpcpp.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/synchronization/mutex.h"
+#include "bridge/log/event_log.h"
+#include "bridge/rpc/in_flight_budget.h"
+#include "bridge/rpc/intake.h"
+#include "bridge/rpc/publish_stream.h"
+#include "bridge/rpc/rpc_metrics.h"
+#include "bridge/v1/publisher.grpc.pb.h"
+
+namespace bridge::rpc {
+
+// The service that backends call. Its messages come as bytes, so that one that does not parse can be told from the stream's end.
+//
+// Thread-safe. Destroyed after its gRPC server has shut down.
+class PublisherService final
+    : public v1::Publisher::WithRawCallbackMethod_Publish<v1::Publisher::WithRawCallbackMethod_PublishOnce<v1::Publisher::Service>> {
+ public:
+  struct Options {
+    Intake::Limits intake;
+    PublishStream::Limits stream;
+    uint64_t bytes_in_flight_max_total = uint64_t{256} << 20;
+  };
+
+  PublisherService(const Options& options, const payload::Transcoder* transcoder, log::EventLog* log);
+
+  // Tells all publishers, also those that come now, to finish and reconnect elsewhere.
+  void BeginDrain();
+  // Acks what is in flight and ends all streams.
+  void EndStreams();
+
+  const RpcMetrics& metrics() const { return metrics_; }
+
+  // bridge.v1.Publisher.
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Publish(grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* PublishOnce(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+                                        grpc::ByteBuffer* response) override;
+
+ private:
+  std::vector<std::shared_ptr<PublishStream>> OpenStreams();
+
+  const PublishStream::Limits stream_limits_;
+  log::EventLog* const log_;
+  const Intake intake_;
+  RpcMetrics metrics_;
+  InFlightBudget budget_;
+
+  absl::Mutex mutex_;
+  bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::flat_hash_map<PublishStream*, std::weak_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace bridge::rpc

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "bridge/base/metric.h"
+#include "bridge/log/event_log.h"
+#include "bridge/v1/publisher.pb.h"
+
+namespace bridge::rpc {
+
+// What the publishing side counts. Thread-safe.
+struct RpcMetrics {
+  static constexpr size_t kCodes = 17;  // of google.rpc.Code
+
+  base::SharedMetric streams;
+  base::SharedMetric streams_opened;
+  base::SharedMetric requests;
+  base::SharedMetric accepted;
+  base::SharedMetric duplicates;
+  base::SharedMetric ephemeral;
+  std::array<base::SharedMetric, kCodes> rejected;
+  base::SharedMetric bytes_in_flight;
+};
+
+// Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events at `indexes`.
+void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended,
+                  RpcMetrics* metrics);
+
+}  // namespace bridge::rpc

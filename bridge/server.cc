@@ -1,0 +1,313 @@
+#include "bridge/server.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "bridge/base/status_macros.h"
+#include "bridge/config/address.h"
+#include "bridge/http/admin_handlers.h"
+#include "bridge/http/console_handlers.h"
+#include "bridge/log/memory_log.h"
+#include "bridge/metrics_page.h"
+#include "bridge/ops/logging.h"
+
+namespace bridge {
+namespace {
+
+// Descriptors that are kept for everything but event streams: publishers, requests, the log's own.
+constexpr uint64_t kReservedDescriptors = 1000;
+
+absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+// REQUIRES: the configuration has been validated.
+config::Address AddressOf(const std::string& text) { return *config::ParseAddress(text); }
+
+bool IsOn(config::v1::Grpc::Switch wanted, const std::string& address) {
+  return wanted == config::v1::Grpc::on || (wanted != config::v1::Grpc::off && config::IsLoopback(AddressOf(address)));
+}
+
+hub::Ring::Limits HistoryOf(const config::v1::History& history) {
+  return {.events_max = history.max_events(),
+          .bytes_max = history.max_bytes(),
+          .age_max = absl::ToChronoNanoseconds(ToAbsl(history.max_age()))};
+}
+
+// Raises the soft limit of open files to the hard one, and returns it.
+uint64_t RaiseDescriptorLimit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+uint64_t StreamsMax(const config::v1::Http& http, uint64_t descriptors) {
+  if (http.max_event_streams() != 0) {
+    return http.max_event_streams();
+  }
+  return descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
+}
+
+http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
+  return {.head_bytes_max = http.max_head_bytes(),
+          .body_bytes_max = http.max_body_bytes(),
+          .head_timeout = ToAbsl(http.head_timeout()),
+          .idle_timeout = ToAbsl(http.idle_timeout()),
+          .send_timeout = ToAbsl(http.send_timeout())};
+}
+
+std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
+  return std::chrono::seconds(std::max<int64_t>(duration.seconds(), 1));
+}
+
+}  // namespace
+
+// Calls back once, on the control loop.
+class Server::DrainTimer final : public loop::Timer {
+ public:
+  explicit DrainTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
+
+ private:
+  void OnTimer() override { on_time_(); }
+  absl::AnyInvocable<void()> on_time_;
+};
+
+Server::Server(const config::v1::Config& config, loop::EventLoop* control) : config_(config), control_(control) {}
+
+Server::~Server() {
+  control_->AssertOnLoop();
+  // No new events, then no new connections, then the streams, then the log, which the hubs follow.
+  if (grpc_drain_.joinable()) {
+    grpc_drain_.join();
+  }
+  grpc_ = nullptr;
+  admin_ = nullptr;
+  http_ = nullptr;
+  for (size_t i = 0; i < hubs_.size(); ++i) {
+    loops_[i]->BlockOn([hub = hubs_[i].get()] {
+      hub->loop().AssertOnLoop();
+      hub->EndAll(hub::EndReason::kDraining);
+    });
+  }
+  feed_.Detach();
+  log_ = nullptr;
+  service_ = nullptr;
+  for (size_t i = 0; i < hubs_.size(); ++i) {
+    loops_[i]->BlockOn([hub = &hubs_[i]] { *hub = nullptr; });
+  }
+  loops_.clear();
+}
+
+absl::Status Server::Start() {
+  RETURN_IF_ERROR(CreateTranscoder());
+  log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
+      .idempotency_window = absl::ToChronoNanoseconds(ToAbsl(config_.log().idempotency_window())),
+      .idempotency_keys_max = config_.log().idempotency_keys_max(),
+      // The hubs' rings are the history: nothing is held twice.
+      .history = {.events_max = 0}});
+  CreateHubs();
+  RETURN_IF_ERROR(StartAdmin());
+  RETURN_IF_ERROR(StartHttp());
+  RETURN_IF_ERROR(StartGrpc());
+  is_started_ = true;
+  ops::LogInfo("listening", {{"http", http_->address()}, {"grpc", grpc_->address()}, {"admin", admin_->address()}});
+  return absl::OkStatus();
+}
+
+absl::Status Server::CreateTranscoder() {
+  const config::v1::Payload& payload = config_.payload();
+  const bool is_original = payload.json_names() == config::v1::Payload::original;
+  ASSIGN_OR_RETURN(payload::Transcoder transcoder,
+                   payload::Transcoder::Create({.descriptor_set_files = {payload.descriptor_sets().begin(), payload.descriptor_sets().end()},
+                                                .json_names = is_original ? payload::JsonNames::kOriginal : payload::JsonNames::kLowerCamel,
+                                                .bytes_max = config_.http().max_frame_bytes()}));
+  transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
+  return absl::OkStatus();
+}
+
+void Server::CreateHubs() {
+  const config::v1::Http& http = config_.http();
+  const size_t count = http.event_loops() != 0 ? http.event_loops() : std::max(std::thread::hardware_concurrency(), 1U);
+  const hub::HubOptions options = {
+      .history = HistoryOf(config_.log().history()),
+      .heartbeat = ToAbsl(http.heartbeat()),
+      .retry = ToAbsl(http.retry()),
+      .send_timeout = ToAbsl(http.send_timeout()),
+      .stream_max_age = ToAbsl(http.stream_max_age()),
+      .slow_client = http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
+      .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes())};
+  std::vector<hub::FrameSink*> sinks;
+  for (size_t i = 0; i < count; ++i) {
+    loops_.push_back(std::make_unique<loop::LoopThread>(absl::StrCat("loop-", i).c_str()));
+    hubs_.emplace_back();
+    loops_[i]->BlockOn([&, hub = &hubs_[i]] { *hub = std::make_unique<hub::Hub>(&loops_[i]->loop(), log_.get(), options); });
+    sinks.push_back(hubs_[i].get());
+  }
+  feed_.Start(log_.get(), std::move(sinks));
+  log_->Follow(&feed_);
+}
+
+absl::Status Server::StartHttp() {
+  control_->AssertOnLoop();
+  const config::v1::Http& http = config_.http();
+  cors_ = std::make_unique<http::Cors>(http::Cors::Options{
+      .allowed_origins = {http.cors().allowed_origins().begin(), http.cors().allowed_origins().end()},
+      .allow_credentials = http.cors().allow_credentials()});
+  std::vector<hub::Hub*> hubs;
+  std::vector<loop::EventLoop*> loops;
+  for (size_t i = 0; i < hubs_.size(); ++i) {
+    hubs.push_back(hubs_[i].get());
+    loops.push_back(&loops_[i]->loop());
+  }
+  events_ = std::make_unique<http::EventsHandlers>(
+      http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()}, .streams_max = StreamsMax(http, RaiseDescriptorLimit())},
+      std::move(hubs), cors_.get());
+  dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
+  events_->AddRoutes(dispatcher_.get());
+  if (IsOn(config_.console().enabled(), http.address())) {
+    http::AddConsoleRoutes(dispatcher_.get());
+  }
+  if (config::IsLoopback(AddressOf(http.address()))) {
+    dispatcher_->SetGuard([this](const httplib::Request& request, httplib::Response& response) { return GuardHost(request, response); });
+  }
+  dispatcher_->SetFinisher([this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
+  http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http));
+  const config::Address address = AddressOf(http.address());
+  return http_->Listen(address.host, address.port);
+}
+
+absl::Status Server::StartAdmin() {
+  control_->AssertOnLoop();
+  admin_dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(config_.http().idle_timeout()));
+  http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .not_ready_reason = [this] { return NotReadyReason(); }},
+                       admin_dispatcher_.get());
+  admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_}, admin_dispatcher_.get(),
+                                              LimitsOf(config_.http()));
+  const config::Address address = AddressOf(config_.admin().address());
+  return admin_->Listen(address.host, address.port);
+}
+
+absl::Status Server::StartGrpc() {
+  const config::v1::Grpc& grpc = config_.grpc();
+  const config::v1::Http& http = config_.http();
+  service_ = std::make_unique<rpc::PublisherService>(
+      rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
+                                                .frame_bytes_max = http.max_frame_bytes(),
+                                                .retry_min = ToAbsl(http.retry_min()),
+                                                .retry_max = ToAbsl(http.retry_max())},
+                                     .stream = {.events_in_flight_max = grpc.max_events_in_flight(),
+                                                .bytes_in_flight_max = grpc.max_bytes_in_flight(),
+                                                .age_max = ToAbsl(grpc.stream_max_age())},
+                                     .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
+      transcoder_.get(), log_.get());
+  const config::Address address = AddressOf(grpc.address());
+  ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
+                                                  .port = address.port,
+                                                  .has_reflection = IsOn(grpc.reflection(), grpc.address()),
+                                                  .request_bytes_max = grpc.max_request_bytes(),
+                                                  .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
+                                                 service_.get()));
+  return absl::OkStatus();
+}
+
+bool Server::GuardHost(const httplib::Request& /*request*/, httplib::Response& response) const {
+  const std::string host = absl::AsciiStrToLower(http::Exchange::Current().head->host);
+  // A page of another name that resolves to this machine must not read its events (DNS rebinding); addresses and localhost are no such names.
+  const bool is_address = absl::StrContains(host, ":") || (!host.empty() && absl::ascii_isdigit(static_cast<unsigned char>(host.back())));
+  const auto& allowed = config_.http().allowed_hosts();
+  if (host.empty() || is_address || host == "localhost" || absl::EndsWith(host, ".localhost") ||
+      std::any_of(allowed.begin(), allowed.end(), [&](const std::string& name) { return absl::EqualsIgnoreCase(name, host); })) {
+    return true;
+  }
+  http::SetProblem({.status = 421,
+                    .detail = absl::StrCat("the bridge listens on a loopback address without authentication and is not called \"", host,
+                                           "\"; if it is, add the name to http.allowed_hosts"),
+                    .parameter = "Host",
+                    .example = "localhost"},
+                   &response);
+  return false;
+}
+
+void Server::FinishResponse(const httplib::Request& request, httplib::Response& response) const {
+  cors_->AddHeaders(request, &response);
+  response.set_header("X-Content-Type-Options", "nosniff");
+  response.set_header("Date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
+  if (http::Exchange::Current().must_close || response.get_header_value("Content-Type") == sse::kContentType) {
+    response.headers.erase("Keep-Alive");  // an event stream ends with its connection
+  }
+  if (http::Exchange::Current().must_close && !response.has_header("Connection")) {
+    response.set_header("Connection", "close");
+  }
+}
+
+std::string Server::NotReadyReason() const {
+  if (is_draining_) {
+    return "draining";
+  }
+  return is_started_ ? "" : "starting";
+}
+
+std::string Server::Metrics() const {
+  MetricsSources sources{
+      .events = events_.get(), .connections = &http_->metrics(), .rpc = &service_->metrics(), .hubs = {}, .lags = {}};
+  for (size_t i = 0; i < hubs_.size(); ++i) {
+    sources.hubs.push_back(&hubs_[i]->metrics());
+    sources.lags.push_back(&loops_[i]->loop().lag());
+  }
+  return MetricsPage(sources);
+}
+
+void Server::Drain(DrainDelay delay) {
+  control_->AssertOnLoop();
+  if (std::exchange(is_draining_, true)) {
+    return;
+  }
+  const absl::Duration wait = delay == DrainDelay::kNone ? absl::ZeroDuration() : ToAbsl(config_.drain().delay());
+  ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)}, {"window", absl::FormatDuration(ToAbsl(config_.drain().window()))}});
+  delay_timer_ = std::make_unique<DrainTimer>([this] { BeginDrainWindow(); });
+  control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
+}
+
+void Server::BeginDrainWindow() {
+  control_->AssertOnLoop();
+  const absl::Duration window = ToAbsl(config_.drain().window());
+  undrained_ = hubs_.size() + 1;
+  const auto note_drained = [this] {
+    control_->Post([this] { NoteDrained(); });
+  };
+
+  service_->BeginDrain();
+  publishers_timer_ = std::make_unique<DrainTimer>([this] { service_->EndStreams(); });
+  control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(window * 0.8));
+  grpc_drain_ = std::thread([this, note_drained, deadline = absl::Now() + window] {
+    grpc_->BlockOnShutdown(deadline);
+    note_drained();
+  });
+
+  events_->BeginDrain();
+  for (const auto& hub : hubs_) {
+    hub->loop().Post([target = hub.get(), window, note_drained] {
+      target->loop().AssertOnLoop();
+      target->Drain(window, note_drained);
+    });
+  }
+}
+
+void Server::NoteDrained() {
+  if (--undrained_ == 0) {
+    ops::LogInfo("drained");
+    control_->Stop();
+  }
+}
+
+}  // namespace bridge

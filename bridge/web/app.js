@@ -1,0 +1,103 @@
+// The page: its parts, and what each of them is told.
+import { Answer } from './answer.js';
+import { MetricsCharts } from './chart.js';
+import { Connection } from './connection.js';
+import { byId, counted, listOf } from './element.js';
+import { EventList } from './event_list.js';
+import { FetchPanel } from './fetch_panel.js';
+import { onFrame } from './frame.js';
+import { Notifications } from './notifications.js';
+import { matches } from './pattern.js';
+import { ResumeCheck } from './resume_check.js';
+import { StatusPanel } from './status_panel.js';
+
+const TOPICS = ['demo.>'];
+const TYPES = ['message', 'update', 'order', 'price', 'notification', 'answer'];
+// For what changes with time alone: clocks, the watchdog, the chart's movement.
+const TICK_MS = 100;
+
+const check = new ResumeCheck();
+const renderLater = onFrame(() => {
+  status.render();
+  list.render(['No events yet', `Nothing has been published on ${connection.topics.join(', ')}.`]);
+  charts.render(emptyText('No metrics yet', 'demo.metrics'));
+  notifications.render(emptyText('All quiet', 'demo.notifications'));
+  answer.render(emptyText('No answer yet', 'demo.ai'));
+});
+
+const connection = new Connection({
+  event: receive,
+  control: receiveControl,
+  resumed({ after, lostAtMs, backAtMs }) {
+    check.resume({ after, backAtMs });
+    list.addMarker(`Resumed after ${after}, ${((backAtMs - lostAtMs) / 1000).toFixed(1)} s after it was lost`, 'ok');
+  },
+  change: renderLater,
+});
+const status = new StatusPanel(connection, check);
+const list = new EventList(renderLater);
+const charts = new MetricsCharts(renderLater);
+const notifications = new Notifications();
+const answer = new Answer(renderLater);
+const fetchPanel = new FetchPanel(onFrame(() => fetchPanel.render()));
+
+function receive({ type, id, data }) {
+  list.addEvent({ type, id, data });
+  const json = parsed(data);
+  check.observe(json, Date.now());
+  if (type === 'update') charts.add(json);
+  if (type === 'notification') notifications.add(json);
+  if (type === 'answer') answer.announce(json);
+  renderLater();
+}
+
+function receiveControl({ type, data }) {
+  if (type === 'bridge.gap') {
+    check.gap(data.reason);
+    list.addMarker(`Gap (${data.reason}): events may be missing after ${data.requested || 'the start'}`, 'bad');
+  } else if (type === 'bridge.closing') {
+    list.addMarker(`The bridge closes this stream: ${data.reason}`);
+  } else if (type === 'bridge.expiring') {
+    list.addMarker(`The token of this stream expires in ${counted(data.seconds, 'second')}`);
+  } else if (type === 'bridge.open' && connection.reconnects === 0) {
+    list.addMarker('Stream open');
+  }
+}
+
+// What an empty panel says: that it waits, or that this stream will never bring it anything.
+function emptyText(title, topic) {
+  const isAskedFor = connection.topics.some((pattern) => matches(pattern, topic));
+  return [title, isAskedFor ? `Waiting for events on ${topic}.` : `This stream does not ask for ${topic}.`];
+}
+
+function parsed(data) {
+  try {
+    return JSON.parse(data);
+  } catch {
+    return null;
+  }
+}
+
+function start(topics) {
+  check.forget();
+  list.clear();
+  charts.clear();
+  notifications.clear();
+  byId('topics').value = topics.join(', ');
+  const query = new URLSearchParams(topics.map((topic) => ['topic', topic]));
+  history.replaceState(null, '', topics.join() === TOPICS.join() ? location.pathname : `?${query}`);
+  connection.start(topics);
+}
+
+byId('live-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  const topics = listOf(byId('topics').value);
+  connection.setTypes(listOf(byId('types').value));
+  start(topics.length === 0 ? TOPICS : topics);
+});
+
+const asked = new URLSearchParams(location.search).getAll('topic');
+byId('types').value = TYPES.join(', ');
+connection.setTypes(TYPES);
+start(asked.length === 0 ? TOPICS : asked);
+setInterval(renderLater, TICK_MS);
