@@ -7,7 +7,8 @@
 
 namespace bridge::base {
 
-// The bytes of the well-formed UTF-8 sequence (Unicode §3.9, table 3-7) that `text` begins with; 0 where it begins with none.
+// The bytes of the well-formed UTF-8 sequence (Unicode §3.9, table 3-7) that `text` begins with; 0 where it begins with
+// none.
 constexpr size_t Utf8SequenceBytes(absl::string_view text) {
   const auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
   const auto is_tail = [&](size_t at, unsigned low = 0x80, unsigned high = 0xBF) {

@@ -1,9 +1,8 @@
 #include "bridge/config/address.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <netinet/in.h>
-
-#include <algorithm>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -27,7 +26,8 @@ bool IsIpv6(const std::string& host) {
 
 bool IsDigit(char c) { return absl::ascii_isdigit(static_cast<unsigned char>(c)); }
 
-// RFC 1123 §2.1, with the underscores that container networks have. An all-numeric last label would be a mistyped address.
+// RFC 1123 §2.1, with the underscores that container networks have. An all-numeric last label would be a mistyped
+// address.
 bool IsName(absl::string_view host) {
   if (host.size() > 253) {
     return false;
@@ -49,7 +49,8 @@ bool IsName(absl::string_view host) {
 }  // namespace
 
 absl::StatusOr<Address> ParseAddress(absl::string_view text) {
-  constexpr absl::string_view kExamples = "write host:port, as in 127.0.0.1:8080, 0.0.0.0:8080, [::]:8080 or localhost:8080";
+  constexpr absl::string_view kExamples =
+      "write host:port, as in 127.0.0.1:8080, 0.0.0.0:8080, [::]:8080 or localhost:8080";
   const size_t colon = text.rfind(':');
   if (colon == absl::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("has no port: ", kExamples));
@@ -57,7 +58,8 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   const absl::string_view port = text.substr(colon + 1);
   Address address;
   uint32_t number = 0;
-  if (port.empty() || !std::all_of(port.begin(), port.end(), IsDigit) || !absl::SimpleAtoi(port, &number) || number > 65535) {
+  if (port.empty() || !std::all_of(port.begin(), port.end(), IsDigit) || !absl::SimpleAtoi(port, &number) ||
+      number > 65535) {
     return absl::InvalidArgumentError(absl::StrCat("has no port from 0 to 65535 after its last colon: ", kExamples));
   }
   address.port = static_cast<uint16_t>(number);

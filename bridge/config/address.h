@@ -17,13 +17,15 @@ struct Address {
   uint16_t port = 0;
 };
 
-// "127.0.0.1:8080", "[::]:8080", "localhost:8080". INVALID_ARGUMENT goes on from a value that is already named, like value_syntax.h's.
+// "127.0.0.1:8080", "[::]:8080", "localhost:8080". INVALID_ARGUMENT goes on from a value that is already named, like
+// value_syntax.h's.
 absl::StatusOr<Address> ParseAddress(absl::string_view text);
 
 // Only this machine can reach it: 127.0.0.0/8, ::1 or localhost.
 bool IsLoopback(const Address& address);
 
-// A name or an address as the host of a URL, where IPv6 stands in brackets: "app.example.com", "127.0.0.1", "[::1]". Any case of letters.
+// A name or an address as the host of a URL, where IPv6 stands in brackets: "app.example.com", "127.0.0.1", "[::1]".
+// Any case of letters.
 bool IsUrlHost(absl::string_view text);
 
 }  // namespace bridge::config

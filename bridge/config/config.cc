@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/config/schema.h"
 #include "bridge/config/section_reader.h"
@@ -34,7 +35,8 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
   }
   text.resize(static_cast<size_t>(file.gcount()));
   if (text.size() > kFileBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is larger than ", FormatSize(kFileBytesMax), ", no configuration is"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is larger than ", FormatSize(kFileBytesMax), ", no configuration is"));
   }
   return text;
 }
@@ -55,8 +57,9 @@ absl::Status ApplyOverride(const std::string& override_text, v1::Config& config)
   const YamlText yaml = {.text = split.second, .name = name, .has_lines = false};
   absl::StatusOr<YamlNode> node = ReadYaml(yaml);
   if (!node.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        node.status().message(), "; a text with YAML's own characters stands in quotes: --set 'http.address=\"[::]:8080\"'"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(node.status().message(),
+                     "; a text with YAML's own characters stands in quotes: --set 'http.address=\"[::]:8080\"'"));
   }
   for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
     YamlNode parent;
@@ -78,7 +81,8 @@ absl::StatusOr<v1::Config> Load(const Source& source) {
   return LoadText(text, *source.path, source.overrides);
 }
 
-absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& name, const std::vector<std::string>& overrides) {
+absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& name,
+                                    const std::vector<std::string>& overrides) {
   v1::Config config;
   RETURN_IF_ERROR(SetDefaults(config));
   RETURN_IF_ERROR(ApplyFile(text, name, config));

@@ -7,6 +7,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
@@ -41,9 +42,10 @@ absl::StatusOr<std::string> ExpandEnvironment(absl::string_view text) {
     const size_t end = text.find('}');
     const std::string name(text.substr(0, end));
     if (end == absl::string_view::npos || !IsName(name)) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "has ", Quoted(absl::StrCat("${", name, end == absl::string_view::npos ? "" : "}")),
-          ", which names no environment variable: write ${NAME}, with letters, digits and _; a text \"${\" is written $${"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("has ", Quoted(absl::StrCat("${", name, end == absl::string_view::npos ? "" : "}")),
+                       ", which names no environment variable: write ${NAME}, with letters, digits and _; a text "
+                       "\"${\" is written $${"));
     }
     const char* const value = std::getenv(name.c_str());  // NOLINT(concurrency-mt-unsafe): see the contract
     if (value == nullptr) {

@@ -7,6 +7,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/config/address.h"
 
 namespace bridge::config {
@@ -30,16 +31,19 @@ absl::Status CheckOrigin(absl::string_view text) {
     return absl::InvalidArgumentError(absl::StrCat("is sent by every sandboxed page and names none: ", kExamples));
   }
   if (text != absl::AsciiStrToLower(text)) {
-    return absl::InvalidArgumentError(absl::StrCat("has capitals, which browsers do not send: write ", absl::AsciiStrToLower(text)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("has capitals, which browsers do not send: write ", absl::AsciiStrToLower(text)));
   }
   const size_t colon = text.find("://");
   if (colon == absl::string_view::npos || !IsScheme(text.substr(0, colon))) {
-    return absl::InvalidArgumentError(absl::StrCat("is no origin, it has no scheme such as https:// in front: ", kExamples));
+    return absl::InvalidArgumentError(
+        absl::StrCat("is no origin, it has no scheme such as https:// in front: ", kExamples));
   }
   const absl::string_view scheme = text.substr(0, colon);
   const absl::string_view authority = text.substr(colon + 3);
   if (authority.find_first_of("/?#@") != absl::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("is no origin, it has more than a scheme, a host and a port: ", kExamples));
+    return absl::InvalidArgumentError(
+        absl::StrCat("is no origin, it has more than a scheme, a host and a port: ", kExamples));
   }
   absl::string_view host = authority;
   const size_t port_colon = authority.rfind(':');

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
 #include "bridge/config/address.h"
@@ -73,7 +74,8 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
       return ParseAddress(text).status();
     case v1::TEXT_SYNTAX_HOST:
       return IsUrlHost(text) ? absl::OkStatus()
-                             : absl::InvalidArgumentError("is no host: write a name without scheme, port and path, as in bridge.example.com");
+                             : absl::InvalidArgumentError(
+                                   "is no host: write a name without scheme, port and path, as in bridge.example.com");
     case v1::TEXT_SYNTAX_ORIGIN:
       return CheckOrigin(text);
     default:
@@ -81,7 +83,8 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
   }
 }
 
-// `parse` reads a value of the field's type from a text. Returns the one that `text` stands for, within the field's bounds.
+// `parse` reads a value of the field's type from a text. Returns the one that `text` stands for, within the field's
+// bounds.
 template <typename Parse>
 auto ParseWithinBounds(const FieldDescriptor& field, absl::string_view text, Parse parse) -> decltype(parse(text)) {
   ASSIGN_OR_RETURN(const auto value, parse(text));
@@ -117,7 +120,8 @@ absl::Status SetDefaults(Message& message) {
     } else if (!field.is_repeated()) {
       const std::string& text = field.options().GetExtension(v1::default_value);
       if (const absl::Status status = SetValue(field, text, message); !status.ok()) {
-        return absl::InternalError(absl::StrCat("default_value of ", field.full_name(), ": ", Quoted(text), " ", status.message()));
+        return absl::InternalError(
+            absl::StrCat("default_value of ", field.full_name(), ": ", Quoted(text), " ", status.message()));
       }
     }
   }

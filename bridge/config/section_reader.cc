@@ -1,7 +1,5 @@
 #include "bridge/config/section_reader.h"
 
-#include <google/protobuf/descriptor.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
@@ -10,10 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include <google/protobuf/descriptor.h>
+
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/config/environment.h"
 #include "bridge/config/schema.h"
@@ -57,7 +58,8 @@ std::string KnownKeys(const Descriptor& type, absl::string_view key) {
       nearest_distance = distance;
     }
   }
-  return nearest.empty() ? absl::StrCat("the keys here are ", absl::StrJoin(names, ", ")) : absl::StrCat("did you mean ", nearest, "?");
+  return nearest.empty() ? absl::StrCat("the keys here are ", absl::StrJoin(names, ", "))
+                         : absl::StrCat("did you mean ", nearest, "?");
 }
 
 // What `node` is, where `wanted` belongs.
@@ -104,7 +106,8 @@ class SectionReader {
   }
 
  private:
-  absl::Status ReadField(const YamlNode& node, const std::string& path, const FieldDescriptor& field, Message& message) const {
+  absl::Status ReadField(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+                         Message& message) const {
     if (IsSection(field)) {
       return ReadSection(node, path, *message.GetReflection()->MutableMessage(&message, &field));
     }
@@ -121,7 +124,8 @@ class SectionReader {
     return absl::OkStatus();
   }
 
-  absl::Status ReadValue(const YamlNode& node, const std::string& path, const FieldDescriptor& field, Message& message) const {
+  absl::Status ReadValue(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+                         Message& message) const {
     if (node.kind != YamlNode::Kind::kScalar) {
       return Error(node, path, WrongKind(node, "a single value belongs"));
     }
@@ -134,9 +138,8 @@ class SectionReader {
   }
 
   absl::Status Error(const YamlNode& node, absl::string_view path, absl::string_view what) const {
-    return absl::InvalidArgumentError(
-        path.empty() ? absl::StrCat(yaml_.At(node.line), ": ", what)
-                     : absl::StrCat(yaml_.At(node.line), ": ", path, ": ", what));
+    return absl::InvalidArgumentError(path.empty() ? absl::StrCat(yaml_.At(node.line), ": ", what)
+                                                   : absl::StrCat(yaml_.At(node.line), ": ", path, ": ", what));
   }
 
   const YamlText& yaml_;

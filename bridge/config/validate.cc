@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
 #include "bridge/config/value_syntax.h"
@@ -26,8 +27,8 @@ absl::Status CheckOrder(Named low, Named high, absl::string_view why, std::strin
   if (low.value <= high.value) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(absl::StrCat(high.path, ": ", format(high.value), " is smaller than ", low.path, ", which is ",
-                                                 format(low.value), ": ", why));
+  return absl::InvalidArgumentError(absl::StrCat(high.path, ": ", format(high.value), " is smaller than ", low.path,
+                                                 ", which is ", format(low.value), ": ", why));
 }
 
 std::string FormatCount(uint64_t count) { return absl::StrCat(count); }
@@ -54,13 +55,15 @@ absl::Status ValidateDurations(const v1::Config& config) {
   const absl::Duration retry_min = FromProto(config.http().retry_min());
   const absl::Duration retry_max = FromProto(config.http().retry_max());
   if (retry_min > retry_max) {
-    return absl::InvalidArgumentError(absl::StrCat("http.retry_max: ", absl::FormatDuration(retry_max), " is shorter than http.retry_min, which is ",
+    return absl::InvalidArgumentError(absl::StrCat("http.retry_max: ", absl::FormatDuration(retry_max),
+                                                   " is shorter than http.retry_min, which is ",
                                                    absl::FormatDuration(retry_min), ": no event could set its retry"));
   }
   const auto check_max_age = [](absl::string_view path, absl::Duration age) {
     return age == absl::ZeroDuration() || age >= absl::Seconds(1)
                ? absl::OkStatus()
-               : absl::InvalidArgumentError(absl::StrCat(path, ": ", absl::FormatDuration(age), " is too short: write 1s or more, or 0s for never"));
+               : absl::InvalidArgumentError(absl::StrCat(path, ": ", absl::FormatDuration(age),
+                                                         " is too short: write 1s or more, or 0s for never"));
   };
   RETURN_IF_ERROR(check_max_age("http.stream_max_age", FromProto(config.http().stream_max_age())));
   return check_max_age("grpc.stream_max_age", FromProto(config.grpc().stream_max_age()));
@@ -70,7 +73,8 @@ absl::Status ValidateCors(const v1::Cors& cors) {
   const auto& origins = cors.allowed_origins();
   if (cors.allow_credentials() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
     return absl::InvalidArgumentError(
-        "http.cors.allow_credentials: true does not go with the origin \"*\" in http.cors.allowed_origins, any page could read a user's "
+        "http.cors.allow_credentials: true does not go with the origin \"*\" in http.cors.allowed_origins, any page "
+        "could read a user's "
         "events: name the origins, as in https://app.example.com");
   }
   return absl::OkStatus();
@@ -81,13 +85,15 @@ absl::Status ValidateAddresses(const v1::Config& config) {
     absl::string_view path;
     absl::string_view address;
   };
-  const std::array listeners = {Listener{"http.address", config.http().address()}, Listener{"grpc.address", config.grpc().address()},
+  const std::array listeners = {Listener{"http.address", config.http().address()},
+                                Listener{"grpc.address", config.grpc().address()},
                                 Listener{"admin.address", config.admin().address()}};
   for (size_t i = 0; i < listeners.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
       ASSIGN_OR_RETURN(const Address address, ParseAddress(listeners[i].address));
       if (listeners[i].address == listeners[j].address && address.port != 0) {
-        return absl::InvalidArgumentError(absl::StrCat(listeners[i].path, ": ", Quoted(listeners[i].address), " is taken by ", listeners[j].path,
+        return absl::InvalidArgumentError(absl::StrCat(listeners[i].path, ": ", Quoted(listeners[i].address),
+                                                       " is taken by ", listeners[j].path,
                                                        ": each needs a port of its own"));
       }
     }

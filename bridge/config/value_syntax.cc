@@ -39,7 +39,8 @@ absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text) {
   constexpr absl::string_view kExamples = "durations are written as 15s, 250ms, 2m, 1h or 1h30m";
   absl::Duration duration;
   if (!text.empty() && LeadingDigits(text) == text.size()) {
-    return absl::InvalidArgumentError(absl::StrCat("is no duration: add a unit, as in ", text.substr(0, 20), "s; ", kExamples));
+    return absl::InvalidArgumentError(
+        absl::StrCat("is no duration: add a unit, as in ", text.substr(0, 20), "s; ", kExamples));
   }
   if (text.empty() || !(absl::ascii_isdigit(static_cast<unsigned char>(text[0])) || text[0] == '.' || text[0] == '-') ||
       !absl::ParseDuration(text, &duration)) {

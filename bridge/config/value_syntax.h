@@ -1,9 +1,9 @@
 #pragma once
 
-#include <google/protobuf/duration.pb.h>
-
 #include <cstdint>
 #include <string>
+
+#include <google/protobuf/duration.pb.h>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -11,8 +11,8 @@
 
 namespace bridge::config {
 
-// How values are written in the configuration. The errors (INVALID_ARGUMENT) say what is wrong and what would be right, and go on from a
-// value that is already named: `is no duration: ...`.
+// How values are written in the configuration. The errors (INVALID_ARGUMENT) say what is wrong and what would be right,
+// and go on from a value that is already named: `is no duration: ...`.
 
 // "15s", "250ms", "1h30m": not negative, and at most google.protobuf.Duration's 10,000 years.
 absl::StatusOr<absl::Duration> ParseDuration(absl::string_view text);

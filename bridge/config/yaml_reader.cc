@@ -1,16 +1,17 @@
 #include "bridge/config/yaml_reader.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
-
 #include <cstddef>
 #include <optional>
 #include <sstream>
 #include <utility>
 
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/utf8.h"
 
 namespace bridge::config {
@@ -43,7 +44,8 @@ class TreeBuilder : public YAML::EventHandler {
     Add(std::move(node), mark);
   }
 
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
     Open(YamlNode::Kind::kList, mark, tag);
   }
   void OnSequenceEnd() override { Close(); }

@@ -38,8 +38,8 @@ struct YamlNode {
 
 // The one YAML document of `yaml`, which is UTF-8; a null where it is empty.
 //
-// INVALID_ARGUMENT, beside what is no YAML: a second document, tags, aliases, keys that are no text, more than 16 levels. The exceptions of
-// yaml-cpp stop here.
+// INVALID_ARGUMENT, beside what is no YAML: a second document, tags, aliases, keys that are no text, more than 16
+// levels. The exceptions of yaml-cpp stop here.
 absl::StatusOr<YamlNode> ReadYaml(const YamlText& yaml);
 
 }  // namespace bridge::config

@@ -30,6 +30,9 @@ std::optional<Refusal> ChunkedDecoder::Decode(absl::string_view* input, std::str
       }
       continue;
     }
+    if (state_ == State::kDataEnd && input->front() != '\r') {
+      return BadChunk("a chunk is longer than its size");
+    }
     const size_t end = input->find('\n');
     if (end == absl::string_view::npos) {
       if (input->size() > kSizeLineMax) {

@@ -28,7 +28,7 @@ std::optional<uint64_t> IdempotencyWindow::FindOrRemember(const Record& record, 
     numbers_.erase(found);
   }
   if (seen_.size() == limits_.keys_max) {
-    evicted_total_ += IsOld(seen_.front(), now) ? 0 : 1;
+    evicted_total_ += IsOld(seen_.front(), now) ? 0U : 1U;
     DropFirst();
   }
   seen_.push_back({.fingerprint = fingerprint, .sequence = sequence, .at = now});

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/time/time.h"
+
 #include "bridge/base/clock.h"
 
 namespace bridge::ops {

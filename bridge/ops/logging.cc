@@ -1,5 +1,14 @@
 #include "bridge/ops/logging.h"
 
+#include <algorithm>
+#include <atomic>
+#include <cassert>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/struct.pb.h>
@@ -10,20 +19,12 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include <algorithm>
-#include <atomic>
-#include <cassert>
-#include <cstddef>
-#include <memory>
-#include <optional>
-#include <type_traits>
-#include <utility>
-
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+
 #include "bridge/base/utf8.h"
 #include "bridge/ops/log_limiter.h"
 
@@ -63,7 +64,8 @@ spdlog::level::level_enum SpdlogLevel(LogLevel level) {
   return spdlog::level::off;
 }
 
-// The process's one log, as standard error is. Never destroyed, so that destructors at the end of the process may still log.
+// The process's one log, as standard error is. Never destroyed, so that destructors at the end of the process may still
+// log.
 struct Output {
   Output() { logger.set_pattern("%v"); }
 
@@ -76,11 +78,10 @@ Output& TheOutput() {
   return *output;
 }
 
-std::string Timestamp(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", time, absl::UTCTimeZone());
-}
+std::string Timestamp(absl::Time time) { return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", time, absl::UTCTimeZone()); }
 
-// `text` as a text line shows it: plain where that cannot be mistaken, else quoted and escaped, all but printable ASCII.
+// `text` as a text line shows it: plain where that cannot be mistaken, else quoted and escaped, all but printable
+// ASCII.
 std::string QuoteIfNeeded(absl::string_view text) {
   const bool is_plain = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return absl::ascii_isgraph(static_cast<unsigned char>(c)) && c != '"' && c != '\\' && c != '=';
@@ -146,8 +147,9 @@ google::protobuf::Value JsonValue(const LogValue& value) {
 }
 
 std::string JsonLine(absl::Time time, LogLevel level, absl::string_view event, std::initializer_list<LogField> fields) {
-  static google::protobuf::util::TypeResolver* const resolver = google::protobuf::util::NewTypeResolverForDescriptorPool(
-      "type.googleapis.com", google::protobuf::DescriptorPool::generated_pool());
+  static google::protobuf::util::TypeResolver* const resolver =
+      google::protobuf::util::NewTypeResolverForDescriptorPool("type.googleapis.com",
+                                                               google::protobuf::DescriptorPool::generated_pool());
   google::protobuf::Struct object;
   auto& members = *object.mutable_fields();
   for (const LogField& field : fields) {
@@ -195,7 +197,8 @@ void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField
     return;
   }
   const bool is_json = output.format.load(std::memory_order_relaxed) == LogFormat::kJson;
-  const std::string line = is_json ? JsonLine(absl::Now(), level, event, fields) : TextLine(absl::Now(), level, event, fields);
+  const std::string line =
+      is_json ? JsonLine(absl::Now(), level, event, fields) : TextLine(absl::Now(), level, event, fields);
   output.logger.log(SpdlogLevel(level), spdlog::string_view_t(line));
 }
 

@@ -17,8 +17,9 @@ namespace bridge::ops {
 //   text  2026-01-02T03:04:05.678Z info listening address=127.0.0.1 port=8080
 //   json  {"address":"127.0.0.1","event":"listening","level":"info","port":8080,"time":"2026-01-02T03:04:05.678Z"}
 //
-// Whatever bytes a value has, it stays one value of one line: in text, a value that is not plain printable ASCII stands in quotes, escaped
-// as in C; in JSON, bytes that are no UTF-8 become U+FFFD. Of a value 1 KiB is shown. Never pass a token or a payload.
+// Whatever bytes a value has, it stays one value of one line: in text, a value that is not plain printable ASCII stands
+// in quotes, escaped as in C; in JSON, bytes that are no UTF-8 become U+FFFD. Of a value 1 KiB is shown. Never pass a
+// token or a payload.
 
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 enum class LogFormat { kText, kJson };
@@ -29,7 +30,8 @@ struct LogOptions {
   LogFormat format = LogFormat::kText;
 };
 
-// Sets how lines are written from now on; before the first call as by LogOptions' defaults. What protobuf has to say comes as lines too.
+// Sets how lines are written from now on; before the first call as by LogOptions' defaults. What protobuf has to say
+// comes as lines too.
 void InitLogging(const LogOptions& options);
 
 // A value of a line: text, a number or a truth. Borrows text.
@@ -63,9 +65,17 @@ struct LogField {
 // Writes a line. `event` is a name of our own, [a-z_]+: lines are found by it.
 void Log(LogLevel level, absl::string_view event, std::initializer_list<LogField> fields = {});
 
-inline void LogDebug(absl::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kDebug, event, fields); }
-inline void LogInfo(absl::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kInfo, event, fields); }
-inline void LogWarn(absl::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kWarn, event, fields); }
-inline void LogError(absl::string_view event, std::initializer_list<LogField> fields = {}) { Log(LogLevel::kError, event, fields); }
+inline void LogDebug(absl::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kDebug, event, fields);
+}
+inline void LogInfo(absl::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kInfo, event, fields);
+}
+inline void LogWarn(absl::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kWarn, event, fields);
+}
+inline void LogError(absl::string_view event, std::initializer_list<LogField> fields = {}) {
+  Log(LogLevel::kError, event, fields);
+}
 
 }  // namespace bridge::ops

@@ -1,17 +1,18 @@
 #pragma once
 
-#include <google/protobuf/io/zero_copy_stream.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 
+#include <google/protobuf/io/zero_copy_stream.h>
+
 #include "absl/strings/string_view.h"
 
 namespace bridge::payload {
 
-// Collects a text of at most `bytes_max` bytes, from a protobuf serializer or piece by piece; the rest is dropped while it is written.
+// Collects a text of at most `bytes_max` bytes, from a protobuf serializer or piece by piece; the rest is dropped while
+// it is written.
 class BoundedOutput : public google::protobuf::io::ZeroCopyOutputStream {
  public:
   explicit BoundedOutput(size_t bytes_max) : bytes_max_(bytes_max) {}

@@ -1,18 +1,19 @@
 #include "bridge/payload/canonical.h"
 
-#include <google/protobuf/descriptor.h>
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/struct.pb.h>
-#include <google/protobuf/text_format.h>
-
 #include <cmath>
 #include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/struct.pb.h>
+#include <google/protobuf/text_format.h>
+
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/payload/json_printer.h"
 #include "bridge/payload/wire_survey.h"
@@ -31,7 +32,8 @@ absl::Status CheckValue(const Message& value) {
   if (kind == nullptr) {
     return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value");
   }
-  if (kind->number() == google::protobuf::Value::kNumberValueFieldNumber && !std::isfinite(reflection.GetDouble(value, kind))) {
+  if (kind->number() == google::protobuf::Value::kNumberValueFieldNumber &&
+      !std::isfinite(reflection.GetDouble(value, kind))) {
     return absl::InvalidArgumentError("a google.protobuf.Value in it is NaN or infinite; JSON has no such number");
   }
   return absl::OkStatus();
@@ -46,7 +48,8 @@ void KeepLastOfEachKey(const FieldDescriptor& map, Message& message) {
   const int size = reflection.FieldSize(message, &map);
   for (int i = 0; i < size; ++i) {
     std::string key;
-    google::protobuf::TextFormat::PrintFieldValueToString(reflection.GetRepeatedMessage(message, &map, i), key_field, -1, &key);
+    google::protobuf::TextFormat::PrintFieldValueToString(reflection.GetRepeatedMessage(message, &map, i), key_field,
+                                                          -1, &key);
     const auto [known, is_new] = index_of_key.try_emplace(std::move(key), kept);
     reflection.SwapElements(&message, &map, known->second, i);
     kept += is_new ? 1 : 0;
@@ -122,7 +125,8 @@ class Canonicalizer {
 }  // namespace
 
 absl::Status ParseMessage(absl::string_view bytes, Message& message) {
-  google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()), static_cast<int>(bytes.size()));
+  google::protobuf::io::CodedInputStream input(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                               static_cast<int>(bytes.size()));
   input.SetRecursionLimit(kMessageLevelsMax);
   if (!message.ParsePartialFromCodedStream(&input) || !input.ConsumedEntireMessage()) {
     return absl::InvalidArgumentError(absl::StrCat("does not parse as ", message.GetDescriptor()->full_name()));
@@ -133,7 +137,8 @@ absl::Status ParseMessage(absl::string_view bytes, Message& message) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Message>> ParseCanonical(const Descriptor& type, absl::string_view bytes, const TypeRegistry& types) {
+absl::StatusOr<std::unique_ptr<Message>> ParseCanonical(const Descriptor& type, absl::string_view bytes,
+                                                        const TypeRegistry& types) {
   return Canonicalizer(types).Parse(type, bytes);
 }
 

@@ -1,12 +1,13 @@
 #include "bridge/payload/json_printer.h"
 
+#include <algorithm>
+
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/util/json_util.h>
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
+
 #include "bridge/payload/shown.h"
 
 namespace bridge::payload {

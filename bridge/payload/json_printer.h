@@ -1,13 +1,14 @@
 #pragma once
 
-#include <google/protobuf/message.h>
-#include <google/protobuf/util/type_resolver.h>
-
 #include <cstdint>
 #include <string>
 
+#include <google/protobuf/message.h>
+#include <google/protobuf/util/type_resolver.h>
+
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/payload/bounded_output.h"
 
 namespace bridge::payload {
@@ -29,7 +30,8 @@ class JsonPrinter {
   // Appends the JSON of `message` to `output`, members of maps in the order of their keys. The resolver knows its type.
   //
   // INVALID_ARGUMENT: it has none, with protobuf's reason; `output` then ends anywhere.
-  // REQUIRES: `message` and what is packed in it have no unknown fields, and every Value is set: protobuf writes broken JSON where not.
+  // REQUIRES: `message` and what is packed in it have no unknown fields, and every Value is set: protobuf writes broken
+  // JSON where not.
   absl::Status Print(const google::protobuf::Message& message, BoundedOutput& output) const;
 
  private:

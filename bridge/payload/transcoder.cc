@@ -1,14 +1,15 @@
 #include "bridge/payload/transcoder.h"
 
-#include <google/protobuf/any.pb.h>
-#include <google/protobuf/struct.pb.h>
-
 #include <cstddef>
 #include <utility>
+
+#include <google/protobuf/any.pb.h>
+#include <google/protobuf/struct.pb.h>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/payload/bounded_output.h"
 #include "bridge/payload/canonical.h"
@@ -22,11 +23,13 @@ using google::protobuf::Descriptor;
 using google::protobuf::Message;
 using google::protobuf::Value;
 
-// A message that fits into a frame as JSON takes less than this times the frame's bytes in memory, but for constructed ones.
+// A message that fits into a frame as JSON takes less than this times the frame's bytes in memory, but for constructed
+// ones.
 constexpr size_t kBuiltBytesFactor = 64;
 
 absl::Status TooLargeError(size_t bytes_max) {
-  return absl::InvalidArgumentError(absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
 }
 
 // Puts `what` in front of an error.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "bridge/payload/json_printer.h"
 #include "bridge/payload/type_registry.h"
 #include "bridge/v1/publisher.pb.h"
@@ -17,9 +18,11 @@ namespace bridge::payload {
 //   text     as it is
 //   binary   base64 (RFC 4648 §4, with padding)
 //   json     compact JSON, members in the order of their names
-//   message  the packed message's own proto3 JSON, without "@type", for the types of the descriptor sets and the well-known types
+//   message  the packed message's own proto3 JSON, without "@type", for the types of the descriptor sets and the
+//   well-known types
 //
-// What it makes is UTF-8 and at most `bytes_max` long, and what it holds meanwhile is bounded by a multiple of that, whatever a publisher sends.
+// What it makes is UTF-8 and at most `bytes_max` long, and what it holds meanwhile is bounded by a multiple of that,
+// whatever a publisher sends.
 class Transcoder {
  public:
   struct Options {
@@ -33,17 +36,20 @@ class Transcoder {
   // INVALID_ARGUMENT, NOT_FOUND or PERMISSION_DENIED name the descriptor set that cannot be used, and why.
   static absl::StatusOr<Transcoder> Create(const Options& options);
 
-  // Takes the payload out of `event`, whose other fields stay. REQUIRES: `event` was parsed, so that its strings are UTF-8.
+  // Takes the payload out of `event`, whose other fields stay. REQUIRES: `event` was parsed, so that its strings are
+  // UTF-8.
   //
-  // INVALID_ARGUMENT, with a message for the publisher: no payload is set; a Value is NaN, infinite or not set; nesting is deeper than 64 JSON
-  // levels; a type is unknown; the bytes of a message do not parse; a message has no JSON; the text would be longer than http.max_frame_bytes.
+  // INVALID_ARGUMENT, with a message for the publisher: no payload is set; a Value is NaN, infinite or not set; nesting
+  // is deeper than 64 JSON levels; a type is unknown; the bytes of a message do not parse; a message has no JSON; the
+  // text would be longer than http.max_frame_bytes.
   absl::StatusOr<std::string> Transcode(v1::Event&& event) const;
 
  private:
   Transcoder(std::unique_ptr<const TypeRegistry> types, const Options& options);
 
   // The errors of these go on from the name of the part that they are about.
-  absl::Status PrintMessage(const google::protobuf::Descriptor& type, absl::string_view bytes, BoundedOutput& output) const;
+  absl::Status PrintMessage(const google::protobuf::Descriptor& type, absl::string_view bytes,
+                            BoundedOutput& output) const;
 
   std::unique_ptr<const TypeRegistry> types_;
   size_t bytes_max_;

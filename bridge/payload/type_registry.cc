@@ -1,5 +1,12 @@
 #include "bridge/payload/type_registry.h"
 
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <fstream>
+#include <map>
+#include <utility>
+
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/duration.pb.h>
@@ -11,15 +18,8 @@
 #include <google/protobuf/util/type_resolver_util.h>
 #include <google/protobuf/wrappers.pb.h>
 
-#include <array>
-#include <cerrno>
-#include <cstddef>
-#include <fstream>
-#include <map>
-#include <utility>
-
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/payload/shown.h"
 
@@ -41,54 +41,22 @@ absl::string_view TypeNameOf(absl::string_view type_url) {
   return slash == absl::string_view::npos ? "" : type_url.substr(slash + 1);
 }
 
-// Resolves URLs with any prefix, where protobuf's own resolver wants its one; and keeps what that would make anew for each message.
-class CachingResolver : public TypeResolver {
+// Resolves URLs with any prefix, where protobuf's own resolver wants its one.
+class AnyPrefixResolver : public TypeResolver {
  public:
-  using Status = google::protobuf::util::Status;
+  explicit AnyPrefixResolver(const DescriptorPool* pool)
+      : resolver_(google::protobuf::util::NewTypeResolverForDescriptorPool(kUrlPrefix, pool)) {}
 
-  // Knows what `pool` has by now of `files`.
-  CachingResolver(const DescriptorPool& pool, const std::vector<std::string>& files) {
-    const std::unique_ptr<TypeResolver> resolver(google::protobuf::util::NewTypeResolverForDescriptorPool(kUrlPrefix, &pool));
-    for (const std::string& file : files) {
-      const google::protobuf::FileDescriptor& descriptor = *pool.FindFileByName(file);
-      for (int i = 0; i < descriptor.message_type_count(); ++i) {
-        AddMessage(*descriptor.message_type(i), *resolver);
-      }
-      for (int i = 0; i < descriptor.enum_type_count(); ++i) {
-        AddEnum(*descriptor.enum_type(i), *resolver);
-      }
-    }
+  google::protobuf::util::Status ResolveMessageType(const std::string& type_url,
+                                                    google::protobuf::Type* type) override {
+    return resolver_->ResolveMessageType(absl::StrCat(kUrlPrefix, "/", TypeNameOf(type_url)), type);
   }
-
-  Status ResolveMessageType(const std::string& type_url, google::protobuf::Type* type) override { return Find(messages_, type_url, *type); }
-  Status ResolveEnumType(const std::string& type_url, google::protobuf::Enum* type) override { return Find(enums_, type_url, *type); }
+  google::protobuf::util::Status ResolveEnumType(const std::string& type_url, google::protobuf::Enum* type) override {
+    return resolver_->ResolveEnumType(absl::StrCat(kUrlPrefix, "/", TypeNameOf(type_url)), type);
+  }
 
  private:
-  void AddMessage(const google::protobuf::Descriptor& descriptor, TypeResolver& resolver) {
-    (void)resolver.ResolveMessageType(absl::StrCat(kUrlPrefix, "/", descriptor.full_name()), &messages_[descriptor.full_name()]);
-    for (int i = 0; i < descriptor.nested_type_count(); ++i) {
-      AddMessage(*descriptor.nested_type(i), resolver);
-    }
-    for (int i = 0; i < descriptor.enum_type_count(); ++i) {
-      AddEnum(*descriptor.enum_type(i), resolver);
-    }
-  }
-  void AddEnum(const google::protobuf::EnumDescriptor& descriptor, TypeResolver& resolver) {
-    (void)resolver.ResolveEnumType(absl::StrCat(kUrlPrefix, "/", descriptor.full_name()), &enums_[descriptor.full_name()]);
-  }
-
-  template <typename Type>
-  static Status Find(const absl::flat_hash_map<std::string, Type>& types, const std::string& type_url, Type& type) {
-    const auto known = types.find(TypeNameOf(type_url));
-    if (known == types.end()) {
-      return google::protobuf::util::Status(google::protobuf::util::status_internal::StatusCode::kNotFound, "unknown type");
-    }
-    type = known->second;
-    return Status();
-  }
-
-  absl::flat_hash_map<std::string, google::protobuf::Type> messages_;
-  absl::flat_hash_map<std::string, google::protobuf::Enum> enums_;
+  const std::unique_ptr<TypeResolver> resolver_;
 };
 
 class ErrorText : public DescriptorPool::ErrorCollector {
@@ -108,7 +76,6 @@ class ErrorText : public DescriptorPool::ErrorCollector {
 absl::StatusOr<FileDescriptorSet> ReadDescriptorSet(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
-  file.exceptions(std::ios::goodbit);
   std::string bytes;
   std::array<char, size_t{64} << 10> buffer;
   while (file && bytes.size() <= kDescriptorSetBytesMax) {
@@ -120,8 +87,9 @@ absl::StatusOr<FileDescriptorSet> ReadDescriptorSet(const std::string& path) {
   }
   FileDescriptorSet set;
   if (bytes.size() > kDescriptorSetBytesMax || !set.ParseFromString(bytes) || set.file().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", path,
-                                                   " is no descriptor set; make it with protoc --include_imports --descriptor_set_out"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("payload.descriptor_sets: ", path,
+                     " is no descriptor set; make it with protoc --include_imports --descriptor_set_out"));
   }
   return set;
 }
@@ -131,8 +99,9 @@ class PoolBuilder {
  public:
   PoolBuilder() {
     for (const google::protobuf::Descriptor* type :
-         {google::protobuf::Any::descriptor(), google::protobuf::Duration::descriptor(), google::protobuf::Empty::descriptor(),
-          google::protobuf::FieldMask::descriptor(), google::protobuf::Struct::descriptor(), google::protobuf::Timestamp::descriptor(),
+         {google::protobuf::Any::descriptor(), google::protobuf::Duration::descriptor(),
+          google::protobuf::Empty::descriptor(), google::protobuf::FieldMask::descriptor(),
+          google::protobuf::Struct::descriptor(), google::protobuf::Timestamp::descriptor(),
           google::protobuf::StringValue::descriptor()}) {
       File& file = files_[type->file()->name()];
       type->file()->CopyTo(&file.proto);
@@ -150,14 +119,14 @@ class PoolBuilder {
         known->second.proto.Swap(&proto);
       } else if (!known->second.is_well_known &&  // protobuf's JSON relies on its own
                  !google::protobuf::util::MessageDifferencer::Equals(known->second.proto, proto)) {
-        return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", path, " and ", known->second.set_path,
-                                                       " have different versions of ", proto.name()));
+        return absl::InvalidArgumentError(absl::StrCat("payload.descriptor_sets: ", path, " and ",
+                                                       known->second.set_path, " have different versions of ",
+                                                       proto.name()));
       }
     }
     return absl::OkStatus();
   }
 
-  std::vector<std::string> names() const { std::vector<std::string> n; for (auto& [a,b]: files_) n.push_back(a); return n; }
   absl::Status BuildInto(DescriptorPool& pool) {
     for (auto& [name, file] : files_) {
       RETURN_IF_ERROR(Build(name, file, pool));
@@ -187,7 +156,8 @@ class PoolBuilder {
     for (const std::string& import : file.proto.dependency()) {
       const auto imported = files_.find(import);
       if (imported == files_.end()) {
-        return Unusable(file, absl::StrCat(name, " imports ", import, ", which no descriptor set has; make it with protoc --include_imports"));
+        return Unusable(file, absl::StrCat(name, " imports ", import,
+                                           ", which no descriptor set has; make it with protoc --include_imports"));
       }
       RETURN_IF_ERROR(Build(import, imported->second, pool));
     }
@@ -208,24 +178,24 @@ class PoolBuilder {
 
 }  // namespace
 
-TypeRegistry::TypeRegistry() {}
+TypeRegistry::TypeRegistry() : resolver_(std::make_unique<AnyPrefixResolver>(&pool_)) {}
 
-absl::StatusOr<std::unique_ptr<const TypeRegistry>> TypeRegistry::Create(const std::vector<std::string>& descriptor_set_files) {
+absl::StatusOr<std::unique_ptr<const TypeRegistry>> TypeRegistry::Create(
+    const std::vector<std::string>& descriptor_set_files) {
   PoolBuilder builder;
   for (const std::string& path : descriptor_set_files) {
     RETURN_IF_ERROR(builder.AddSet(path));
   }
   std::unique_ptr<TypeRegistry> types(new TypeRegistry);
   RETURN_IF_ERROR(builder.BuildInto(types->pool_));
-  types->resolver_ = std::make_unique<CachingResolver>(types->pool_, builder.names());
   return types;
 }
 
 absl::StatusOr<const google::protobuf::Descriptor*> TypeRegistry::Find(absl::string_view type_url) const {
   const absl::string_view name = TypeNameOf(type_url);
   if (name.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("type_url \"", Shown(type_url), "\" names no type; write type.googleapis.com/ and the type's full name"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "type_url \"", Shown(type_url), "\" names no type; write type.googleapis.com/ and the type's full name"));
   }
   const google::protobuf::Descriptor* const type = pool_.FindMessageTypeByName(std::string(name));
   if (type == nullptr || type->options().map_entry()) {

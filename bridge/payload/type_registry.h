@@ -1,13 +1,13 @@
 #pragma once
 
+#include <memory>
+#include <string>
+#include <vector>
+
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/dynamic_message.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/type_resolver.h>
-
-#include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,12 +15,13 @@
 
 namespace bridge::payload {
 
-// The message types that an event's Any may have: those of descriptor sets, and the well-known types (google/protobuf/any, duration, empty,
-// field_mask, struct, timestamp and wrappers), which need none. Thread-safe.
+// The message types that an event's Any may have: those of descriptor sets, and the well-known types
+// (google/protobuf/any, duration, empty, field_mask, struct, timestamp and wrappers), which need none. Thread-safe.
 class TypeRegistry {
  public:
   // INVALID_ARGUMENT, NOT_FOUND or PERMISSION_DENIED name the file that cannot be used, and why.
-  static absl::StatusOr<std::unique_ptr<const TypeRegistry>> Create(const std::vector<std::string>& descriptor_set_files);
+  static absl::StatusOr<std::unique_ptr<const TypeRegistry>> Create(
+      const std::vector<std::string>& descriptor_set_files);
 
   TypeRegistry(const TypeRegistry&) = delete;
   TypeRegistry& operator=(const TypeRegistry&) = delete;

@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/status_macros.h"
 
 namespace bridge::payload {
@@ -21,7 +22,9 @@ using google::protobuf::Value;
 // protobuf 3.21 prints no Value with more levels than this: it counts two messages for each, and stops at 64.
 constexpr int kPrinterLevelsMax = 32;
 
-absl::Status UnsetError() { return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value"); }
+absl::Status UnsetError() {
+  return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value");
+}
 
 // Checks a Value, and finds the ones in it that the printer cannot print.
 class Surveyor {
@@ -33,8 +36,9 @@ class Surveyor {
       case Value::KIND_NOT_SET:
         return UnsetError();
       case Value::kNumberValue:
-        return std::isfinite(value.number_value()) ? absl::StatusOr<int>(0)
-                                                   : absl::InvalidArgumentError("a number in it is NaN or infinite; JSON has none");
+        return std::isfinite(value.number_value())
+                   ? absl::StatusOr<int>(0)
+                   : absl::InvalidArgumentError("a number in it is NaN or infinite; JSON has none");
       case Value::kListValue:
       case Value::kStructValue:
         return LevelsOfContainer(value, level + 1);
@@ -107,7 +111,8 @@ class DeepPrinter {
   }
 
   absl::Status PrintObject(const Struct& object) const {
-    const std::map<std::string_view, std::reference_wrapper<const Value>> members(object.fields().begin(), object.fields().end());
+    const std::map<std::string_view, std::reference_wrapper<const Value>> members(object.fields().begin(),
+                                                                                  object.fields().end());
     absl::string_view separator = "{";
     for (const auto& [name, member] : members) {
       output_.Append(separator);

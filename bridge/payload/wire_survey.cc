@@ -1,14 +1,15 @@
 #include "bridge/payload/wire_survey.h"
 
+#include <cstdint>
+#include <string>
+
 #include <google/protobuf/any.pb.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
-#include <cstdint>
-#include <string>
-
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
 #include "bridge/payload/json_printer.h"
@@ -22,7 +23,8 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
-// What protobuf 3.21 takes, roughly, for a message and each of its fields, for a text beside its bytes, and for an unknown field.
+// What protobuf 3.21 takes, roughly, for a message and each of its fields, for a text beside its bytes, and for an
+// unknown field.
 constexpr size_t kMessageBytes = 64;
 constexpr size_t kFieldBytes = 24;
 constexpr size_t kMapFieldBytes = 160;
@@ -50,7 +52,8 @@ class Surveyor {
   }
 
  private:
-  absl::Status SurveyField(const Descriptor& type, uint32_t tag, absl::string_view bytes, CodedInputStream& input, int level) {
+  absl::Status SurveyField(const Descriptor& type, uint32_t tag, absl::string_view bytes, CodedInputStream& input,
+                           int level) {
     const FieldDescriptor* const field = type.FindFieldByNumber(WireFormatLite::GetTagFieldNumber(tag));
     if (field != nullptr && field->type() == FieldDescriptor::TYPE_GROUP) {
       return absl::InvalidArgumentError(absl::StrCat(field->full_name(), " is a proto2 group, which has no JSON"));
@@ -123,7 +126,8 @@ class Surveyor {
     built_bytes_ += bytes;
     return built_bytes_ <= built_bytes_max_
                ? absl::OkStatus()
-               : absl::InvalidArgumentError(absl::StrCat("would take more than ", built_bytes_max_, " bytes of memory as a message"));
+               : absl::InvalidArgumentError(
+                     absl::StrCat("would take more than ", built_bytes_max_, " bytes of memory as a message"));
   }
 
   static absl::Status Malformed(const Descriptor& type) {
@@ -140,7 +144,8 @@ class Surveyor {
 
 }  // namespace
 
-absl::Status SurveyWire(const Descriptor& type, absl::string_view bytes, const TypeRegistry& types, size_t built_bytes_max) {
+absl::Status SurveyWire(const Descriptor& type, absl::string_view bytes, const TypeRegistry& types,
+                        size_t built_bytes_max) {
   return Surveyor(types, built_bytes_max).SurveyMessage(type, bytes, 1);
 }
 

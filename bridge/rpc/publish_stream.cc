@@ -182,6 +182,7 @@ PublishStream::Next PublishStream::FindNext() {
     is_writing_ = true;
     bool own_buffer = true;
     // Response and buffer are the next write's from here on.
+    write_buffer_.Clear();
     grpc::SerializationTraits<v1::PublishResponse>::Serialize(response_, &write_buffer_, &own_buffer);
     response_.Clear();
   }

@@ -15,11 +15,11 @@ inline constexpr absl::string_view kContentType = "text/event-stream";
 // REQUIRES: `id` and `type` hold no CR, LF or NUL; all text is UTF-8.
 struct Event {
   // None where empty: an id: line without a value would reset the client's last event id.
-  absl::string_view id;
+  absl::string_view id = {};
   // Empty and "message" are the same and not written.
-  absl::string_view type;
+  absl::string_view type = {};
   // Split at CR, LF and CRLF; each line becomes a data: line, an empty text one empty data: line.
-  absl::string_view data;
+  absl::string_view data = {};
   // Milliseconds; 0 for none.
   uint64_t retry_ms = 0;
 };

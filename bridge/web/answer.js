@@ -8,6 +8,14 @@ const REPLAY_MS = 300;
 // Near the end, the text scrolls on by itself.
 const FOLLOW_PIXELS = 40;
 
+const STATES = {
+  waiting: { pill: 'closed', name: 'Waiting' },
+  joining: { pill: 'connecting', name: 'Joining' },
+  typing: { pill: 'open', name: 'Typing' },
+  complete: { pill: 'closed', name: 'Complete' },
+  lost: { pill: 'refused', name: 'Refused' },
+};
+
 // An answer that is typed token by token, on a topic and an event stream of its own: announced on demo.ai, joined with replay=all, and left
 // at its "end" event.
 export class Answer {
@@ -16,7 +24,7 @@ export class Answer {
   #announced = null;
   #shown = null;
   #source = null;
-  // waiting | joining | typing | complete | lost
+  // One of STATES.
   #state = 'waiting';
   #wantsNext = false;
   #note = '';
@@ -55,8 +63,9 @@ export class Answer {
     this.#renderText();
     byId('answer-text').dataset.state = this.#state;
     setText(byId('answer-topic'), this.#shown?.topic ?? '');
-    setText(byId('answer-state'), this.#stateText());
-    byId('answer-state').dataset.state = this.#state;
+    const { pill, name } = STATES[this.#state];
+    byId('answer-state').dataset.state = pill;
+    setText(byId('answer-state-name'), name);
     setText(byId('answer-figures'), this.#figures());
     setText(byId('answer-next'), this.#wantsNext ? 'Waiting…' : 'Next answer');
     byId('answer-next').classList.toggle('has-next', !this.#wantsNext && this.#hasNext());
@@ -135,16 +144,6 @@ export class Answer {
     text.firstChild.appendData(this.#fresh);
     this.#fresh = '';
     if (isAtEnd) scroll.scrollTop = scroll.scrollHeight;
-  }
-
-  #stateText() {
-    switch (this.#state) {
-      case 'joining': return 'Joining';
-      case 'typing': return 'Typing';
-      case 'complete': return 'Complete, closed';
-      case 'lost': return 'Stream refused';
-      default: return 'Waiting';
-    }
   }
 
   #figures() {

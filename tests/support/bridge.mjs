@@ -1,0 +1,209 @@
+// What the tests in JavaScript put around a bridge: the process itself, a publisher, a proxy that cuts connections, a plain subscriber.
+//
+//   const bridge = await startBridge({ 'http.heartbeat': '200ms' });  // settings, as --set takes them; every port is a free one
+//   bridge.http, bridge.grpc, bridge.admin                           // "127.0.0.1:PORT"
+//   await bridge.stop();                                             // SIGTERM, and waits: resolves with the exit code
+//   const again = await startBridge({ 'http.address': bridge.http }); // the same port again: a restart
+//
+//   const publisher = connectPublisher(bridge.grpc);
+//   const [ack] = await publisher.publish([{ topic: 'a.b', text: 'x' }]);  // an ack per request; one request of all its arguments' events
+//   await publisher.close();                                         // half-closes and reads to the end
+//
+//   const proxy = await startProxy(bridge.http);                     // a TCP proxy on proxy.address
+//   proxy.cut();                                                     // cuts what is open, with a reset
+//   proxy.cutAfter = () => 500;                                      // each later connection ends after that many bytes of answer
+//   proxy.target = other.http;                                       // where later connections go
+//   proxy.isFrozen = true;                                           // nothing passes, nothing is closed: a lost network
+//
+//   for await (const event of subscribe(`http://${bridge.http}/events?topic=a.*`)) { event.id, event.event, event.data }
+//   await nextEvent(subscription), await take(subscription, 3)       // the same without control events
+//
+// BRIDGE_BIN names the binary (default: build/dev/bin/sse-bridge). What a test has not stopped is stopped when its process ends.
+// The npm packages of all of these tests are those of tests/package.json.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+import { createParser } from 'eventsource-parser';
+
+export const repository = fileURLToPath(new URL('../../', import.meta.url));
+
+const bridgeBinary = process.env.BRIDGE_BIN ?? `${repository}build/dev/bin/sse-bridge`;
+
+// Spawns a program, which gets a SIGTERM when this process ends, however it ends. `child.output` is what it has written to standard error so
+// far; `child.ended` resolves with its exit code, or the signal's name.
+export function start(program, args, options = {}) {
+  const child = spawn('setpriv', ['--pdeathsig', 'TERM', program, ...args], { stdio: ['ignore', 'ignore', 'pipe'], ...options });
+  child.output = '';
+  child.stderr.setEncoding('utf8').on('data', (text) => { child.output += text; });
+  child.ended = new Promise((resolve) => { child.once('close', (code, signal) => resolve(code ?? signal)); });
+  return child;
+}
+
+// Waits until `probe` returns something true, and returns that. Fails after `deadlineMs` with what `describe` says.
+export async function eventually(probe, { deadlineMs = 20_000, describe = () => String(probe) } = {}) {
+  const deadline = Date.now() + deadlineMs;
+  for (;;) {
+    const result = await probe();
+    if (result) return result;
+    if (Date.now() > deadline) throw new Error(`not within ${deadlineMs} ms: ${describe()}`);
+    await sleep(5);
+  }
+}
+
+export async function startBridge(settings = {}) {
+  const all = {
+    'http.address': '127.0.0.1:0',
+    'grpc.address': '127.0.0.1:0',
+    'admin.address': '127.0.0.1:0',
+    'http.retry': '50ms',
+    'drain.delay': '0s',
+    'drain.window': '0s',
+    ...settings,
+  };
+  const child = start(bridgeBinary, Object.entries(all).flatMap(([path, value]) => ['--set', `${path}=${value}`]));
+  let code;
+  let isStopping = false;
+  child.ended.then((result) => {
+    code = result;
+    if (!isStopping) console.error(`the bridge ended by itself with ${result}:\n${child.output}`);
+  });
+  const [, http, grpcAddress, admin] = await eventually(
+    () => {
+      if (code !== undefined) throw new Error(`the bridge ended with ${code}`);
+      return /listening http=(\S+) grpc=(\S+) admin=(\S+)/.exec(child.output);
+    },
+    { describe: () => `the line "listening ..." of ${bridgeBinary}:\n${child.output}` },
+  );
+  return {
+    http,
+    grpc: grpcAddress,
+    admin,
+    pid: child.pid,
+    output: () => child.output,
+    async stop(signal = 'SIGTERM') {
+      isStopping = true;
+      child.kill(signal);
+      return child.ended;
+    },
+  };
+}
+
+const definition = protoLoader.loadSync('bridge/v1/publisher.proto', { includeDirs: [`${repository}proto`], keepCase: true, defaults: true });
+const { Publisher } = grpc.loadPackageDefinition(definition).bridge.v1;
+
+// One Publish stream, without reconnects.
+export function connectPublisher(address) {
+  const client = new Publisher(address, grpc.credentials.createInsecure());
+  const stream = client.Publish();
+  const waiting = [];
+  let requests = 0;
+  const ended = new Promise((resolve) => stream.once('status', resolve));
+  stream.on('error', () => {});  // told by the status
+  stream.on('data', ({ acks }) => acks.forEach((ack) => waiting.shift().resolve(ack)));
+  ended.then((status) => waiting.splice(0).forEach(({ reject }) => reject(new Error(`Publish ended: ${status.code} ${status.details}`))));
+
+  const send = (events) => new Promise((resolve, reject) => {
+    waiting.push({ resolve, reject });
+    stream.write({ request_id: String(++requests), events });
+  });
+  return {
+    // Sends each array of events as one request; resolves with their acks. Fails when the stream ends before.
+    publish: (...batches) => Promise.all(batches.map(send)),
+    async close() {
+      stream.end();
+      const status = await ended;
+      client.close();
+      return status;
+    },
+  };
+}
+
+export async function startProxy(target) {
+  const pairs = new Set();
+  const proxy = {
+    target,
+    accepted: 0,
+    cutAfter: () => Infinity,
+    get isFrozen() { return frozen; },
+    set isFrozen(value) {
+      frozen = value;
+      for (const sockets of pairs) sockets.forEach((socket) => (frozen ? socket.pause() : socket.resume()));
+    },
+    cut: () => pairs.forEach((sockets) => sockets.forEach((socket) => socket.resetAndDestroy())),
+    async stop() {
+      proxy.cut();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+  let frozen = false;
+
+  const server = net.createServer({ noDelay: true }, (client) => {
+    proxy.accepted += 1;
+    const [host, port] = proxy.target.split(':');
+    const upstream = net.connect({ host, port: Number(port), noDelay: true });
+    const sockets = [client, upstream];
+    pairs.add(sockets);
+    let left = proxy.cutAfter();
+    client.on('data', (bytes) => upstream.write(bytes));
+    upstream.on('data', (bytes) => {
+      client.write(bytes.subarray(0, left));
+      left -= bytes.length;
+      if (left > 0) return;
+      upstream.resetAndDestroy();
+      client.destroySoon();  // so that the client sees all the bytes before the cut
+    });
+    if (frozen) sockets.forEach((socket) => socket.pause());
+    for (const [socket, peer] of [[client, upstream], [upstream, client]]) {
+      socket.on('error', () => {});
+      socket.on('close', () => {
+        pairs.delete(sockets);
+        peer.destroySoon();
+      });
+    }
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  proxy.address = `127.0.0.1:${server.address().port}`;
+  return proxy;
+}
+
+// The events of one event stream, control events too, without reconnects: until the stream ends or the caller stops reading.
+export async function* subscribe(url, init = {}) {
+  const stop = new AbortController();
+  const events = [];
+  const parser = createParser({ onEvent: (event) => events.push(event) });
+  const decoder = new TextDecoder();
+  try {
+    const response = await fetch(url, { ...init, signal: stop.signal });
+    if (response.status !== 200) throw new Error(`${url}: ${response.status} ${await response.text()}`);
+    for await (const bytes of response.body) {
+      parser.feed(decoder.decode(bytes, { stream: true }));
+      yield* events.splice(0);
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+// The next event of a subscription that is not a control event. Fails when the stream ends before.
+export async function nextEvent(subscription) {
+  for (;;) {
+    const { value: event, done } = await subscription.next();
+    if (done) throw new Error('the event stream has ended');
+    if (!event.event?.startsWith('bridge.')) return event;
+  }
+}
+
+// The next `count` events, and the end of the subscription.
+export async function take(subscription, count) {
+  const events = [];
+  while (events.length < count) events.push(await nextEvent(subscription));
+  await subscription.return();
+  return events;
+}

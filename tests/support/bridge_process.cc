@@ -1,0 +1,214 @@
+#include "tests/support/bridge_process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "tests/support/raw_http.h"
+
+extern char** environ;
+
+namespace bridge::test {
+namespace {
+
+std::string BinaryPath() {
+  const char* const path = std::getenv("BRIDGE_BIN");
+  if (path == nullptr) {
+    std::fprintf(stderr, "BRIDGE_BIN is not set: run this test by ctest\n");
+    std::abort();
+  }
+  return path;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+std::string TemporaryFile() {
+  std::string path = absl::StrCat(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp", "/bridge-test-XXXXXX");
+  const int fd = mkstemp(path.data());
+  if (fd < 0) {
+    std::perror("mkstemp");
+    std::abort();
+  }
+  close(fd);
+  return path;
+}
+
+pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_path, const std::map<std::string, std::string>& environment) {
+  const std::string binary = BinaryPath();
+  std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
+  for (const std::string& argument : arguments) {
+    argv.push_back(const_cast<char*>(argument.c_str()));
+  }
+  argv.push_back(nullptr);
+  std::vector<std::string> variables;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    variables.emplace_back(*variable);
+  }
+  for (const auto& [name, value] : environment) {
+    variables.push_back(absl::StrCat(name, "=", value));
+  }
+  std::vector<char*> envp;
+  for (std::string& variable : variables) {
+    envp.push_back(variable.data());
+  }
+  envp.push_back(nullptr);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  pid_t pid = -1;
+  const int error = posix_spawn(&pid, binary.c_str(), &actions, nullptr, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    std::fprintf(stderr, "cannot start %s\n", binary.c_str());
+    std::abort();
+  }
+  return pid;
+}
+
+int ExitCode(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+// The port behind "key=127.0.0.1:" in the last line that says what is listened on.
+uint16_t PortOf(const std::string& log, absl::string_view key) {
+  const size_t line = log.rfind(" listening ");
+  const std::string field = absl::StrCat(key, "=127.0.0.1:");
+  const size_t at = line == std::string::npos ? line : log.find(field, line);
+  return at == std::string::npos ? uint16_t{0} : static_cast<uint16_t>(std::atoi(log.c_str() + at + field.size()));
+}
+
+}  // namespace
+
+BridgeProcess::BridgeProcess(std::vector<std::string> settings) : settings_(std::move(settings)) { Start(); }
+
+BridgeProcess::~BridgeProcess() {
+  if (pid_ > 0) {
+    kill(pid_, SIGKILL);
+    WaitForExit();
+  }
+  std::remove(log_path_.c_str());
+}
+
+void BridgeProcess::Start() {
+  if (log_path_.empty()) {
+    log_path_ = TemporaryFile();
+  }
+  std::vector<std::string> arguments;
+  const auto listen = [&](absl::string_view section, uint16_t port) {
+    arguments.insert(arguments.end(), {"--set", absl::StrCat(section, ".address=127.0.0.1:", port)});
+  };
+  listen("http", http_port_);
+  listen("grpc", grpc_port_);
+  listen("admin", admin_port_);
+  for (const std::string& setting : settings_) {
+    arguments.insert(arguments.end(), {"--set", setting});
+  }
+  const size_t lines_before = Log().size();
+  pid_ = Spawn(arguments, log_path_, {});
+  const bool is_listening = Eventually([&] { return absl::StrContains(Log().substr(lines_before), " listening "); }, absl::Seconds(30));
+  if (!is_listening) {
+    std::fprintf(stderr, "the bridge did not start:\n%s\n", Log().c_str());
+    std::abort();
+  }
+  http_port_ = PortOf(Log(), "http");
+  grpc_port_ = PortOf(Log(), "grpc");
+  admin_port_ = PortOf(Log(), "admin");
+}
+
+std::string BridgeProcess::grpc_target() const { return absl::StrCat("127.0.0.1:", grpc_port_); }
+
+void BridgeProcess::Signal(int signal) const { kill(pid_, signal); }
+
+std::optional<int> BridgeProcess::WaitForExit(absl::Duration timeout) {
+  int status = 0;
+  const bool has_ended = Eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, timeout);
+  if (!has_ended) {
+    return std::nullopt;
+  }
+  pid_ = -1;
+  return ExitCode(status);
+}
+
+void BridgeProcess::Restart(int signal) {
+  Signal(signal);
+  if (!WaitForExit(absl::Seconds(30))) {
+    std::fprintf(stderr, "the bridge did not end by signal %d:\n%s\n", signal, Log().c_str());
+    std::abort();
+  }
+  Start();
+}
+
+double BridgeProcess::Metric(absl::string_view name) const {
+  const HttpResponse response = Fetch(admin_port_, "GET", "/metrics");
+  for (const absl::string_view line : absl::StrSplit(response.body, '\n')) {
+    double value = 0;
+    if (absl::StartsWith(line, absl::StrCat(name, " ")) && absl::SimpleAtod(line.substr(name.size() + 1), &value)) {
+      return value;
+    }
+  }
+  return 0;
+}
+
+bool BridgeProcess::WaitForMetric(absl::string_view name, double value, absl::Duration timeout) const {
+  return Eventually([&] { return Metric(name) == value; }, timeout);
+}
+
+uint64_t BridgeProcess::ResidentBytes() const {
+  const std::string status = ReadFile(absl::StrCat("/proc/", pid_, "/status"));
+  const size_t at = status.find("VmRSS:");
+  return at == std::string::npos ? 0 : std::strtoull(status.c_str() + at + 6, nullptr, 10) * 1024;
+}
+
+absl::Duration BridgeProcess::CpuTime() const {
+  const std::string stat = ReadFile(absl::StrCat("/proc/", pid_, "/stat"));
+  const std::vector<std::string> fields = absl::StrSplit(stat.substr(stat.rfind(')') + 2), ' ');
+  constexpr size_t kUserTicks = 11;
+  const double ticks = std::atof(fields[kUserTicks].c_str()) + std::atof(fields[kUserTicks + 1].c_str());
+  return absl::Seconds(ticks / static_cast<double>(sysconf(_SC_CLK_TCK)));
+}
+
+std::string BridgeProcess::Log() const { return ReadFile(log_path_); }
+
+RunResult RunBridge(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
+  const std::string log_path = TemporaryFile();
+  const pid_t pid = Spawn(arguments, log_path, environment);
+  int status = 0;
+  const bool has_ended = Eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; });
+  if (!has_ended) {
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+  }
+  RunResult result{.exit_code = ExitCode(status), .output = ReadFile(log_path)};
+  std::remove(log_path.c_str());
+  return result;
+}
+
+bool Eventually(const std::function<bool()>& is_true, absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  while (!is_true()) {
+    if (absl::Now() > deadline) {
+      return false;
+    }
+    absl::SleepFor(absl::Milliseconds(10));
+  }
+  return true;
+}
+
+}  // namespace bridge::test

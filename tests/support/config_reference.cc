@@ -1,0 +1,125 @@
+#include "tests/support/config_reference.h"
+
+#include <utility>
+#include <vector>
+
+#include <google/protobuf/descriptor.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+
+#include "bridge/config/schema.h"
+#include "bridge/config/v1/config.pb.h"
+
+namespace bridge::test {
+namespace {
+
+using config::v1::default_value;
+using google::protobuf::Descriptor;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::FileDescriptor;
+using google::protobuf::SourceLocation;
+
+constexpr absl::string_view kHead =
+    "<!-- Made of proto/bridge/config/v1/config.proto by scripts/config-reference: change that file, not this one. "
+    "-->\n"
+    "# Configuration\n\n";
+
+// A comment's paragraphs, each on one line.
+std::vector<std::string> Paragraphs(absl::string_view comment) {
+  std::vector<std::string> paragraphs;
+  for (const absl::string_view paragraph : absl::StrSplit(comment, "\n\n", absl::SkipWhitespace())) {
+    std::vector<absl::string_view> lines = absl::StrSplit(paragraph, '\n', absl::SkipWhitespace());
+    for (absl::string_view& line : lines) {
+      line = absl::StripAsciiWhitespace(line);
+    }
+    paragraphs.push_back(absl::StrReplaceAll(absl::StrJoin(lines, " "), {{"*", "\\*"}, {"|", "\\|"}, {"<", "&lt;"}}));
+  }
+  return paragraphs;
+}
+
+template <typename Described>
+std::string CommentOf(const Described& described) {
+  SourceLocation location;
+  return described.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments), "<br>") : "";
+}
+
+// What may be written as a value of `field`.
+std::string ValuesOf(const FieldDescriptor& field) {
+  const google::protobuf::FieldOptions& options = field.options();
+  std::string bounds;
+  if (!options.GetExtension(config::v1::min_value).empty()) {
+    absl::StrAppend(&bounds, ", from ", options.GetExtension(config::v1::min_value));
+  }
+  if (!options.GetExtension(config::v1::max_value).empty()) {
+    absl::StrAppend(&bounds, bounds.empty() ? ", up to " : " to ", options.GetExtension(config::v1::max_value));
+  }
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_BOOL:
+      return "true, false";
+    case FieldDescriptor::CPPTYPE_ENUM:
+      return absl::StrJoin(config::ValueNames(*field.enum_type()), ", ");
+    case FieldDescriptor::CPPTYPE_MESSAGE:
+      return absl::StrCat("duration", bounds);
+    case FieldDescriptor::CPPTYPE_STRING:
+      switch (options.GetExtension(config::v1::syntax)) {
+        case config::v1::TEXT_SYNTAX_ADDRESS:
+          return "host:port";
+        case config::v1::TEXT_SYNTAX_HOST:
+          return "host";
+        case config::v1::TEXT_SYNTAX_ORIGIN:
+          return "origin";
+        case config::v1::TEXT_SYNTAX_FILE:
+          return "path";
+        default:
+          return "text";
+      }
+    default:
+      return absl::StrCat(options.GetExtension(config::v1::is_size) ? "size" : "number", bounds);
+  }
+}
+
+void AppendSection(const Descriptor& type, const std::string& path, std::string& markdown) {
+  absl::StrAppend(&markdown, "\n## ", path, "\n\n", CommentOf(type),
+                  "\n\n| key | default | values | meaning |\n|---|---|---|---|\n");
+  std::vector<std::pair<const Descriptor*, std::string>> sections;
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    const std::string field_path = absl::StrCat(path, ".", field.name());
+    EXPECT_TRUE(config::IsSection(field) || !CommentOf(field).empty()) << field_path << " has no comment";
+    if (config::IsSection(field)) {
+      sections.emplace_back(field.message_type(), field_path);
+    } else if (field.is_repeated()) {
+      absl::StrAppend(&markdown, "| `", field_path, "` | `[]` | list: ", ValuesOf(field), " | ", CommentOf(field),
+                      " |\n");
+    } else {
+      absl::StrAppend(&markdown, "| `", field_path, "` | `", field.options().GetExtension(default_value), "` | ",
+                      ValuesOf(field), " | ", CommentOf(field), " |\n");
+    }
+  }
+  for (const auto& [section, section_path] : sections) {
+    AppendSection(*section, section_path, markdown);
+  }
+}
+
+}  // namespace
+
+std::string ConfigReference(const google::protobuf::FileDescriptorSet& config_proto) {
+  google::protobuf::DescriptorPool pool(google::protobuf::DescriptorPool::generated_pool());
+  const FileDescriptor& file = *pool.BuildFile(config_proto.file(0));
+  SourceLocation location;
+  file.GetSourceLocation({google::protobuf::FileDescriptorProto::kSyntaxFieldNumber}, &location);
+  std::string markdown = absl::StrCat(kHead, absl::StrJoin(Paragraphs(location.leading_comments), "\n\n"), "\n");
+  const Descriptor& config = *file.FindMessageTypeByName("Config");
+  for (int i = 0; i < config.field_count(); ++i) {
+    AppendSection(*config.field(i)->message_type(), config.field(i)->name(), markdown);
+  }
+  return markdown;
+}
+
+}  // namespace bridge::test

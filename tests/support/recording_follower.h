@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+
+#include "bridge/log/event_log.h"
+
+namespace bridge::test {
+
+// A follower that keeps all that it is handed, and notes where a log breaks the rules. Thread-safe.
+class RecordingFollower final : public log::Follower {
+ public:
+  // Stalls with the entry that makes it so many, and after that at each call, until StallAt is called again. For the
+  // log to go on it takes EventLog::ResumeFollow then.
+  void StallAt(size_t entries);
+  void NeverStall() { StallAt(std::numeric_limits<size_t>::max()); }
+
+  // Waits until it has as many; false where that takes too long.
+  bool WaitForEntries(size_t count) const;
+  bool WaitForEpoch() const;
+
+  std::vector<log::Entry> entries() const;
+  size_t size() const;
+  uint64_t epoch() const;
+  size_t largest_call() const;
+  // Calls that overlap, that come before OnEpoch or in a stall, that are empty, and sequences that do not grow.
+  std::vector<std::string> violations() const;
+
+  // REQUIRES: called together with EventLog::ResumeFollow, before it.
+  void NoteResume();
+
+  void OnEpoch(uint64_t epoch, uint64_t head) override;
+  Flow OnEntries(absl::Span<const log::Entry> entries) override;
+
+ private:
+  void CheckCall(absl::Span<const log::Entry> entries) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  mutable absl::Mutex mutex_;
+  size_t stall_at_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<size_t>::max();
+  bool is_stalled_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_epoch_ ABSL_GUARDED_BY(mutex_) = false;
+  uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t largest_call_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<log::Entry> entries_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> violations_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace bridge::test

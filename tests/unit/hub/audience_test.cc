@@ -1,0 +1,195 @@
+#include "bridge/hub/audience.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace bridge::hub {
+namespace {
+
+class FakeSubscription final : public Subscription {
+ private:
+  ssize_t Write(absl::Span<const iovec> /*pieces*/) override { return 0; }
+  void OnEnd(EndReason /*reason*/) override {}
+};
+
+Selection SelectionOf(const std::vector<std::string>& patterns, std::vector<std::string> types = {}) {
+  Selection selection;
+  for (const std::string& pattern : patterns) {
+    selection.patterns.push_back(*topic::Pattern::Parse(pattern));
+  }
+  selection.types = std::move(types);
+  selection.Normalize();
+  return selection;
+}
+
+sse::FramePtr FrameOf(const std::string& topic, uint64_t sequence, const std::string& type = "") {
+  return sse::Frame::Make({.topic = topic, .sequence = sequence, .received = {}, .event = {.id = "1-1", .type = type, .data = "x"}});
+}
+
+class AudienceTest : public ::testing::Test {
+ protected:
+  void Append(const std::string& topic, const std::string& type = "") { ring_.Append(FrameOf(topic, ring_.head_sequence() + 1, type)); }
+
+  // All that a stream at `next` finds, by as many calls as it takes.
+  std::vector<uint64_t> FindAll(Audience* audience, uint64_t next, size_t count_max = 100) {
+    std::vector<uint64_t> all;
+    while (next < ring_.end_index()) {
+      std::vector<uint64_t> some;
+      next = audience->Find(ring_, next, count_max, {}, &some);
+      all.insert(all.end(), some.begin(), some.end());
+    }
+    return all;
+  }
+
+  Audience::Item Owed(uint64_t sequence) { return {.frame = FrameOf("a", sequence), .index_before = sequence - 1, .index_after = sequence}; }
+
+  Ring ring_{{.events_max = 20'000}};
+};
+
+TEST_F(AudienceTest, EqualSelectionsHaveEqualKeys) {
+  EXPECT_EQ(SelectionOf({"a", "b.*", "a"}, {"y", "x"}).Key(), SelectionOf({"b.*", "a"}, {"x", "y", "x"}).Key());
+  EXPECT_NE(SelectionOf({"a"}).Key(), SelectionOf({"a"}, {"x"}).Key());
+  Selection plain = SelectionOf({"a"});
+  plain.framing = Framing::kPlain;
+  EXPECT_NE(plain.Key(), SelectionOf({"a"}).Key());
+}
+
+TEST_F(AudienceTest, FindsWhatMatchesFromACursorOn) {
+  for (int i = 0; i < 10'000; ++i) {
+    Append(absl::StrCat("t.", i % 10), i % 20 == 3 ? "x" : "");
+  }
+  Audience one(SelectionOf({"t.3"}));
+  EXPECT_EQ(FindAll(&one, 0, 7).size(), 1000U);
+  EXPECT_EQ(FindAll(&one, 9993), std::vector<uint64_t>{9993});
+  Audience typed(SelectionOf({"t.3"}, {"x"}));
+  EXPECT_EQ(FindAll(&typed, 0).size(), 500U);
+  Audience all(SelectionOf({"t.*"}));
+  EXPECT_EQ(FindAll(&all, 5000).size(), 5000U);
+  EXPECT_EQ(FindAll(&all, 100).size(), 9900U);  // from an earlier cursor than the first search's
+  EXPECT_EQ(FindAll(&all, 9999).size(), 1U);
+  Audience two(SelectionOf({"t.1", "t.2"}));
+  EXPECT_EQ(FindAll(&two, 0).size(), 2000U);
+}
+
+TEST_F(AudienceTest, FindsOnAfterTheRingHasBeenTrimmedAndExtended) {
+  Audience all(SelectionOf({"t.*"}));
+  for (int i = 0; i < 20'000; ++i) {
+    Append("t.1");
+  }
+  FindAll(&all, 0);
+  for (int i = 0; i < 30'000; ++i) {
+    Append("t.2");
+  }
+  EXPECT_EQ(FindAll(&all, ring_.begin_index()).size(), 20'000U);
+}
+
+TEST_F(AudienceTest, LooksBackForTheLastMatches) {
+  for (int i = 0; i < 10'000; ++i) {
+    Append(absl::StrCat("t.", i % 100));
+  }
+  const auto look_back = [&](Audience* audience, uint64_t count) {
+    uint64_t before = ring_.end_index();
+    while (count > 0 && before > ring_.begin_index()) {
+      const Audience::Lookback step = audience->FindBackwards(ring_, before, count);
+      before = step.searched_to;
+      count -= step.found;
+    }
+    return before;
+  };
+  Audience one(SelectionOf({"t.7"}));
+  EXPECT_EQ(look_back(&one, 1), 9907U);
+  EXPECT_EQ(look_back(&one, 3), 9707U);
+  EXPECT_EQ(look_back(&one, 1000), 0U);
+  Audience two(SelectionOf({"t.7", "t.8"}));
+  EXPECT_EQ(look_back(&two, 3), 9808U);
+  Audience none(SelectionOf({"u"}));
+  EXPECT_EQ(look_back(&none, 1), 0U);
+}
+
+TEST_F(AudienceTest, ARoundServesEveryLiveStreamOnce) {
+  Audience audience(SelectionOf({"a"}));
+  std::vector<FakeSubscription> streams(5);
+  for (auto& stream : streams) {
+    audience.AddLive(stream);
+  }
+  audience.Owe(Owed(1));
+  audience.Owe(Owed(2));
+  Audience::Round& round = audience.CurrentRound();
+  EXPECT_EQ(round.items.size(), 2U);
+  EXPECT_EQ(round.last_sequence, 2U);
+  EXPECT_EQ(round.pieces.size(), 2U);
+  for (size_t i = 0; i < streams.size(); ++i) {
+    EXPECT_FALSE(audience.IsRoundServed());
+    ++round.position;
+  }
+  EXPECT_TRUE(audience.IsRoundServed());
+  audience.EndRound();
+  EXPECT_FALSE(audience.is_owed());
+}
+
+TEST_F(AudienceTest, WhatComesDuringARoundIsTheNextRound) {
+  Audience audience(SelectionOf({"a"}));
+  FakeSubscription stream;
+  audience.AddLive(stream);
+  audience.Owe(Owed(1));
+  Audience::Round& round = audience.CurrentRound();
+  audience.Owe(Owed(2));
+  EXPECT_TRUE(audience.IsOwed(stream));
+  ++round.position;
+  EXPECT_TRUE(audience.IsOwed(stream));
+  audience.EndRound();
+  ASSERT_TRUE(audience.is_owed());
+  EXPECT_EQ(audience.CurrentRound().items[0].frame->sequence(), 2U);
+}
+
+TEST_F(AudienceTest, StreamThatJoinsDuringARoundSkipsWhatItHasFromTheRing) {
+  Audience audience(SelectionOf({"a"}));
+  FakeSubscription early;
+  FakeSubscription late;
+  audience.AddLive(early);
+  audience.Owe(Owed(1));
+  const Audience::Round& round = audience.CurrentRound();
+  audience.AddLive(late);  // has caught up to the ring's end, where record 1 stands
+  EXPECT_EQ(Audience::ItemsToSkip(early, round), 0U);
+  EXPECT_EQ(Audience::ItemsToSkip(late, round), 1U);
+  EXPECT_FALSE(audience.IsOwed(late));
+}
+
+TEST_F(AudienceTest, StreamsThatLeaveDuringARoundMakeNobodyMissIt) {
+  // Every stream leaves once, at every point of the round; all others have to be served exactly once.
+  for (size_t leaver = 0; leaver < 6; ++leaver) {
+    for (size_t when = 0; when < 6; ++when) {
+      Audience audience(SelectionOf({"a"}));
+      std::vector<FakeSubscription> streams(6);
+      for (auto& stream : streams) {
+        audience.AddLive(stream);
+      }
+      audience.Owe(Owed(1));
+      Audience::Round& round = audience.CurrentRound();
+      std::vector<Subscription*> served;
+      for (size_t step = 0; !audience.IsRoundServed(); ++step) {
+        if (step == when) {
+          audience.RemoveLive(streams[leaver], /*ring_end=*/1);
+          if (audience.IsRoundServed()) {
+            break;
+          }
+        }
+        served.push_back(&audience.NextToServe());
+        ++round.position;
+      }
+      std::sort(served.begin(), served.end());
+      EXPECT_EQ(std::adjacent_find(served.begin(), served.end()), served.end());
+      for (size_t i = 0; i < streams.size(); ++i) {
+        if (i != leaver) {
+          EXPECT_TRUE(std::binary_search(served.begin(), served.end(), &streams[i])) << i << " when " << leaver << " left at " << when;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace bridge::hub
