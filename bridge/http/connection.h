@@ -63,7 +63,7 @@ class Connection final : private loop::Watcher, private loop::Timer {
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
   Connection(ConnectionContext* context, int fd);
-  ~Connection();
+  ~Connection() override;
 
   void OnReady(uint32_t events) override;
   void OnTimer() override;

@@ -23,7 +23,7 @@ class EventStream final : public hub::Subscription, private loop::Watcher {
 
  private:
   EventStream(int fd, hub::Hub* hub, base::SharedMetric* open);
-  ~EventStream();
+  ~EventStream() override;
 
   ssize_t Write(absl::Span<const iovec> pieces) override;
   void OnEnd(hub::EndReason reason) override;

@@ -24,7 +24,7 @@ class Listener final : private loop::Watcher, private loop::Timer {
   // FAILED_PRECONDITION: the address is taken. INVALID_ARGUMENT: it cannot be resolved or bound.
   static absl::StatusOr<std::unique_ptr<Listener>> Create(loop::EventLoop* loop, const std::string& host, uint16_t port,
                                                           OnAccepted on_accepted);
-  ~Listener();
+  ~Listener() override;
 
   // "127.0.0.1:8080", with the port that was taken.
   const std::string& address() const { return address_; }

@@ -208,7 +208,7 @@ Audience::Lookback Audience::FindBackwards(const Ring& ring, uint64_t before, ui
     for (uint64_t looked_at = 0; place > 0 && looked_at < kScanMax && result.found < count_max; ++looked_at) {
       --place;
       result.searched_to = (*list)[place];
-      result.found += selection_.MatchesType(*ring[result.searched_to]) ? 1 : 0;
+      result.found += selection_.MatchesType(*ring[result.searched_to]) ? 1U : 0U;
     }
     if (place == 0 && result.found < count_max) {
       result.searched_to = ring.begin_index();
@@ -218,7 +218,7 @@ Audience::Lookback Audience::FindBackwards(const Ring& ring, uint64_t before, ui
   const uint64_t stop = std::max(ring.begin_index(), before > kScanMax ? before - kScanMax : 0);
   while (result.searched_to > stop && result.found < count_max) {
     --result.searched_to;
-    result.found += selection_.Matches(*ring[result.searched_to]) ? 1 : 0;
+    result.found += selection_.Matches(*ring[result.searched_to]) ? 1U : 0U;
   }
   return result;
 }

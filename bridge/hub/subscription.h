@@ -32,7 +32,7 @@ class Subscription : private loop::Timer {
 
  protected:
   // REQUIRES: not in a hub (OnEnd was called, or Hub::Remove).
-  ~Subscription() = default;
+  ~Subscription() override = default;
 
  private:
   friend class Audience;

@@ -23,7 +23,7 @@ class Timer {
   bool is_scheduled() const { return hook_.is_linked(); }
 
  protected:
-  ~Timer() = default;
+  virtual ~Timer() = default;
 
  private:
   friend class TimerWheel;

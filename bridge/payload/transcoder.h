@@ -18,8 +18,10 @@ namespace bridge::payload {
 //   text     as it is
 //   binary   base64 (RFC 4648 §4, with padding)
 //   json     compact JSON, members in the order of their names
-//   message  the packed message's own proto3 JSON, without "@type", for the types of the descriptor sets and the
-//   well-known types
+//   message  the packed message's own proto3 JSON, without "@type"
+//
+// Known are the types of the descriptor sets and the well-known types. Lists and objects may have 64 levels; but a
+// Value that is a field of a message only some 30, which is protobuf's own limit.
 //
 // What it makes is UTF-8 and at most `bytes_max` long, and what it holds meanwhile is bounded by a multiple of that,
 // whatever a publisher sends.

@@ -16,8 +16,8 @@ const STATES = {
   lost: { pill: 'refused', name: 'Refused' },
 };
 
-// An answer that is typed token by token, on a topic and an event stream of its own: announced on demo.ai, joined with replay=all, and left
-// at its "end" event.
+// An answer that is typed token by token, on a topic and an event stream of its own: announced on demo.ai, joined with
+// replay=all, and left at its "end" event.
 export class Answer {
   #invalidate;
   // What was announced last, and what is shown.
@@ -77,8 +77,9 @@ export class Answer {
 
   #joinNext() {
     if (!this.#hasNext()) return;
-    const isOver = this.#shown === null || ['complete', 'lost'].includes(this.#state) || performance.now() - this.#lastTokenAt > SILENT_MS;
-    if (this.#shown === null || this.#wantsNext || (byId('answer-follow').checked && isOver)) this.#join(this.#announced);
+    const isOver = this.#source === null || performance.now() - this.#lastTokenAt > SILENT_MS;
+    const follows = this.#shown === null || byId('answer-follow').checked;
+    if (this.#wantsNext || (follows && isOver)) this.#join(this.#announced);
   }
 
   #join(answer) {
@@ -164,6 +165,7 @@ export class Answer {
   #rate() {
     const now = performance.now();
     while (this.#arrivals.length > 0 && this.#arrivals[0] < now - RATE_WINDOW_MS) this.#arrivals.shift();
-    return this.#arrivals.length < 2 ? 0 : ((this.#arrivals.length - 1) * 1000) / (this.#arrivals.at(-1) - this.#arrivals[0]);
+    if (this.#arrivals.length < 2) return 0;
+    return ((this.#arrivals.length - 1) * 1000) / (this.#arrivals.at(-1) - this.#arrivals[0]);
   }
 }

@@ -19,7 +19,7 @@ const TICK_MS = 100;
 const check = new ResumeCheck();
 const renderLater = onFrame(() => {
   status.render();
-  list.render(['No events yet', `Nothing has been published on ${connection.topics.join(', ')}.`]);
+  list.render(['No events yet', emptyListText()]);
   charts.render(emptyText('No metrics yet', 'demo.metrics'));
   notifications.render(emptyText('All quiet', 'demo.notifications'));
   answer.render(emptyText('No answer yet', 'demo.ai'));
@@ -59,8 +59,9 @@ function receiveControl({ type, data }) {
     list.addMarker(`The bridge closes this stream: ${data.reason}`);
   } else if (type === 'bridge.expiring') {
     list.addMarker(`The token of this stream expires in ${counted(data.seconds, 'second')}`);
-  } else if (type === 'bridge.open' && connection.reconnects === 0) {
-    list.addMarker('Stream open');
+  } else if (type === 'bridge.open') {
+    list.restartRate();
+    if (connection.reconnects === 0) list.addMarker('Stream open');
   }
 }
 
@@ -68,6 +69,10 @@ function receiveControl({ type, data }) {
 function emptyText(title, topic) {
   const isAskedFor = connection.topics.some((pattern) => matches(pattern, topic));
   return [title, isAskedFor ? `Waiting for events on ${topic}.` : `This stream does not ask for ${topic}.`];
+}
+
+function emptyListText() {
+  return connection.isReceiving ? `Nothing has been published on ${connection.topics.join(', ')}.` : 'The stream is not open.';
 }
 
 function parsed(data) {

@@ -12,7 +12,8 @@ const SERIES = [
   { key: 'requests', name: 'Requests', unit: '/s', digits: 0, ceiling: roundCeiling },
 ];
 
-// The metrics of the last minute: a chart each, on one time axis. Points may come late (a replay fills the hole that a cut has left).
+// The metrics of the last minute: a chart each, on one time axis. Points may come late: a replay fills the hole that a cut has
+// left.
 export class MetricsCharts {
   #points = [];
   // The publisher's clock against this one's: the smallest difference seen.
@@ -29,7 +30,8 @@ export class MetricsCharts {
       this.#hoverX = x;
       invalidate();
     };
-    this.#container.addEventListener('pointermove', (event) => hover(event.clientX - this.#container.getBoundingClientRect().left));
+    const leftEdge = () => this.#container.getBoundingClientRect().left;
+    this.#container.addEventListener('pointermove', ({ clientX }) => hover(clientX - leftEdge()));
     this.#container.addEventListener('pointerleave', () => hover(null));
   }
 
@@ -95,11 +97,13 @@ class Chart {
     this.#series = series;
     this.root.dataset.series = series.key;
     const caption = element('figcaption');
-    caption.append(element('span', 'chart-key'), element('span', 'chart-name', series.name), this.#value, element('span', 'chart-unit', series.unit));
+    const [key, name] = [element('span', 'chart-key'), element('span', 'chart-name', series.name)];
+    caption.append(key, name, this.#value, element('span', 'chart-unit', series.unit));
     this.#svg.append(this.#grid, this.#hole, this.#area, this.#line, this.#cursor, this.#dot);
     this.root.append(caption, this.#svg);
   }
 
+  // REQUIRES: there is a point. `hovered` is one of them, or null.
   render(points, now, hovered) {
     const { key, name, unit, digits, ceiling } = this.#series;
     const { width, height } = this.#svg.getBoundingClientRect();
@@ -111,18 +115,19 @@ class Chart {
     const y = (value) => bottom - (value / top) * (bottom - MARGIN.top);
     this.#renderGrid(width, height, top, y);
 
-    const runs = runsOf(points).map((run) => run.map((point) => `${x(point.t).toFixed(1)} ${y(point[key]).toFixed(1)}`));
-    this.#line.setAttribute('d', runs.map((run) => `M${run.join('L')}`).join(''));
-    this.#area.setAttribute('d', runs.map((run) => `M${run[0].split(' ')[0]} ${bottom}L${run.join('L')}L${run.at(-1).split(' ')[0]} ${bottom}Z`).join(''));
+    const runs = runsOf(points).map((run) => run.map((point) => ({ x: round(x(point.t)), y: round(y(point[key])) })));
+    const lineOf = (run) => run.map((point) => `${point.x} ${point.y}`).join('L');
+    this.#line.setAttribute('d', runs.map((run) => `M${lineOf(run)}`).join(''));
+    this.#area.setAttribute('d', runs.map((run) => `M${run[0].x} ${bottom}L${lineOf(run)}V${bottom}Z`).join(''));
 
     const last = points.at(-1);
-    const isSilent = last !== undefined && now - last.t > HOLE_MS;
-    place(this.#hole, isSilent, { x: Math.max(MARGIN.left, x(last?.t ?? 0)), y: MARGIN.top, height: bottom - MARGIN.top,
-      width: Math.max(0, right - Math.max(MARGIN.left, x(last?.t ?? 0))) });
+    const holeFrom = Math.max(MARGIN.left, x(last.t));
+    const hole = { x: holeFrom, y: MARGIN.top, width: right - holeFrom, height: bottom - MARGIN.top };
+    place(this.#hole, now - last.t > HOLE_MS, hole);
     const marked = hovered ?? last;
-    place(this.#cursor, hovered !== null, { x1: x(marked?.t ?? 0), x2: x(marked?.t ?? 0), y1: MARGIN.top, y2: bottom });
-    place(this.#dot, marked !== undefined, { cx: x(marked?.t ?? 0), cy: y(marked?.[key] ?? 0) });
-    setText(this.#value, marked === undefined ? '–' : marked[key].toLocaleString('en-US', { minimumFractionDigits: digits }));
+    place(this.#cursor, hovered !== null, { x1: x(marked.t), x2: x(marked.t), y1: MARGIN.top, y2: bottom });
+    place(this.#dot, true, { cx: x(marked.t), cy: y(marked[key]) });
+    setText(this.#value, marked[key].toLocaleString('en-US', { minimumFractionDigits: digits }));
     this.#svg.setAttribute('aria-label', `${name} in the last minute; now ${this.#value.textContent} ${unit}`);
   }
 
@@ -145,6 +150,8 @@ class Chart {
     this.#grid.replaceChildren(...parts);
   }
 }
+
+const round = (value) => Math.round(10 * value) / 10;
 
 // The points in runs without a hole.
 function runsOf(points) {
@@ -175,5 +182,5 @@ function label(text, attributes) {
 function place(shape, isVisible, attributes) {
   shape.toggleAttribute('data-hidden', !isVisible);
   if (!isVisible) return;
-  for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, value.toFixed(1));
+  for (const [name, value] of Object.entries(attributes)) shape.setAttribute(name, round(value));
 }

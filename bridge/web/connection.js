@@ -10,8 +10,11 @@ const CONTROL_TYPES = ['bridge.open', 'bridge.gap', 'bridge.closing', 'bridge.ex
 
 // The page's event stream: one EventSource at a time, and what is known about it.
 //
-// `listener` is told: event({ type, id, data }), control({ type, id, data }) for the bridge's own events, resumed({ after, lostAtMs, backAtMs }) when the
-// stream is open again, change() when anything else that is shown here has changed.
+// `listener` is told:
+//   event({ type, id, data })
+//   control({ type, id, data })                  an event of the bridge's own, its data parsed
+//   resumed({ after, lostAtMs, backAtMs })       the stream is open again, after that event id
+//   change()                                     something that is shown here has changed
 export class Connection {
   // connecting | open | cut | stopped | refused
   state = 'connecting';
@@ -182,8 +185,7 @@ export async function problemOf(response) {
   try {
     if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json')) return status;
     const { title = response.statusText, detail = '', example = '' } = await response.json();
-    const hint = example === '' ? '' : ` For example: ${example}`;
-    return `${response.status} ${title}${detail === '' ? '' : `: ${detail}`}${hint}`;
+    return `${response.status} ${title}${detail && `: ${detail}`}${example && ` (for example ${example})`}`;
   } catch {
     return status;
   }

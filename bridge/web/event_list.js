@@ -4,6 +4,8 @@ const ROWS_MAX = 200;
 // What of an event's data is shown; it may have half a megabyte.
 const DATA_CHARACTERS_MAX = 2000;
 const RATE_WINDOW_MS = 4000;
+// What comes so soon after a stream was opened is mostly its replay, and says nothing about the rate.
+const REPLAY_MS = 1000;
 
 // The live list: the latest events, the newest first, and what happened to the stream between them.
 export class EventList {
@@ -16,6 +18,7 @@ export class EventList {
   #received = 0;
   // How many had been received at the latest renders, for the rate.
   #samples = [];
+  #samplesFrom = 0;
 
   constructor(invalidate) {
     byId('live-wrap').addEventListener('change', ({ target }) => this.#rows.classList.toggle('wrap', target.checked));
@@ -37,6 +40,12 @@ export class EventList {
     this.#add({ marker: text, tone, at: Date.now() });
   }
 
+  // A stream was opened.
+  restartRate() {
+    this.#samples = [];
+    this.#samplesFrom = performance.now() + REPLAY_MS;
+  }
+
   clear() {
     this.#fresh = [];
     this.#rows.replaceChildren();
@@ -46,7 +55,7 @@ export class EventList {
   render(emptyText) {
     if (!this.#isPaused && this.#fresh.length > 0) {
       const made = document.createDocumentFragment();
-      for (const entry of this.#fresh.reverse()) made.append(entry.marker === undefined ? eventRow(entry) : markerRow(entry));
+      for (const entry of this.#fresh.reverse()) made.append(rowOf(entry));
       this.#fresh = [];
       this.#rows.prepend(made);
       while (this.#rows.childElementCount > ROWS_MAX) this.#rows.lastElementChild.remove();
@@ -64,6 +73,7 @@ export class EventList {
 
   #rate() {
     const now = performance.now();
+    if (now < this.#samplesFrom) return 0;
     this.#samples.push({ at: now, received: this.#received });
     while (this.#samples[0].at < now - RATE_WINDOW_MS) this.#samples.shift();
     const oldest = this.#samples[0];
@@ -71,9 +81,12 @@ export class EventList {
   }
 }
 
+const rowOf = (entry) => (entry.marker === undefined ? eventRow(entry) : markerRow(entry));
+
 function eventRow({ type, id, data, at }) {
-  const row = rowOf('event');
-  const shown = data.length > DATA_CHARACTERS_MAX ? `${data.slice(0, DATA_CHARACTERS_MAX)} … (${count(data.length)} characters)` : data;
+  const row = emptyRow('event');
+  const isLong = data.length > DATA_CHARACTERS_MAX;
+  const shown = isLong ? `${data.slice(0, DATA_CHARACTERS_MAX)} … (${count(data.length)} characters)` : data;
   const typeCell = cell('type');
   const chip = element('span', 'chip', type);
   chip.dataset.type = type;
@@ -85,7 +98,7 @@ function eventRow({ type, id, data, at }) {
 }
 
 function markerRow({ marker, tone, at }) {
-  const row = rowOf(`marker ${tone}`);
+  const row = emptyRow(`marker ${tone}`);
   const only = cell('marker-cell');
   only.colSpan = 4;
   const line = element('span', 'marker-line');
@@ -95,7 +108,7 @@ function markerRow({ marker, tone, at }) {
   return row;
 }
 
-function rowOf(className) {
+function emptyRow(className) {
   const row = element('tr', className);
   row.setAttribute('role', 'row');
   return row;

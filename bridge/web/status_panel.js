@@ -1,8 +1,15 @@
 import { byId, count, counted, setText } from './element.js';
 
-const NAMES = { connecting: 'Connecting', open: 'Open', stale: 'Stale', cut: 'Cut', stopped: 'Stopped', refused: 'Closed' };
-const HINT = 'Cut the connection to see it resume: the page opens a new stream after the last event id, and checks the numbers in the ' +
-  'demo’s events.';
+const NAMES = {
+  connecting: 'Connecting',
+  open: 'Open',
+  stale: 'Stale',
+  cut: 'Cut',
+  stopped: 'Stopped',
+  refused: 'Closed',
+};
+const HINT =
+  'Cut the connection to see it resume: the page opens a new stream after the last event id, and checks the numbers in the demo’s events.';
 
 const seconds = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
@@ -39,11 +46,12 @@ export class StatusPanel {
 
   #sentence(state) {
     const connection = this.#connection;
+    const due = `a heartbeat is due every ${seconds(connection.heartbeatMs)}.`;
     switch (state) {
       case 'open':
-        return `Receiving ${connection.topics.join(', ')}. A heartbeat is due every ${seconds(connection.heartbeatMs)}.`;
+        return `Receiving ${connection.topics.join(', ')}; ${due}`;
       case 'stale':
-        return `Silent for longer than ${seconds(connection.staleAfterMs)}, where a heartbeat is due every ${seconds(connection.heartbeatMs)}.`;
+        return `Silent for longer than ${seconds(connection.staleAfterMs)}, where ${due}`;
       case 'cut':
         return `Cut. Resuming in ${seconds(Math.max(0, connection.reopenAt - performance.now()))}…`;
       case 'stopped':
@@ -51,14 +59,17 @@ export class StatusPanel {
       case 'refused':
         return connection.problem || 'The bridge refused the stream.';
       default:
-        return connection.lastEventId === '' ? 'Connecting…' : 'The connection is lost. The browser tries again with the last event id.';
+        return connection.lastEventId === ''
+          ? 'Connecting…'
+          : 'The connection is lost. The browser tries again with the last event id.';
     }
   }
 
   #renderSilence(state) {
-    const silenceMs = this.#connection.silenceMs;
-    setText(byId('sign-of-life'), silenceMs === null ? '–' : silenceMs < 1000 ? 'just now' : `${seconds(silenceMs)} ago`);
-    const share = silenceMs === null || this.#connection.heartbeatMs === 0 ? 0 : Math.min(1, silenceMs / this.#connection.staleAfterMs);
+    const { silenceMs, staleAfterMs } = this.#connection;
+    const ago = silenceMs < 1000 ? 'just now' : `${seconds(silenceMs)} ago`;
+    setText(byId('sign-of-life'), silenceMs === null ? '–' : ago);
+    const share = silenceMs === null ? 0 : Math.min(1, silenceMs / staleAfterMs);
     byId('meter').style.transform = `scaleX(${share})`;
     byId('meter').dataset.state = state;
   }
@@ -79,7 +90,8 @@ function toneOf(found) {
 function verdictOf({ after, checked, replayed, lost, twice, gap }) {
   if (gap !== '') return `Resumed after id ${after}, with a gap (${gap}): the bridge says that events may be missing.`;
   if (checked === 0) return `Resumed after id ${after}.`;
-  const missed = replayed === 1 ? '1 event that was missed meanwhile was replayed' : `${counted(replayed, 'event')} that were missed meanwhile were replayed`;
-  return `Resumed after id ${after}: ${missed}, ${lost === 0 ? 'none lost' : `${count(lost)} lost`}, ` +
-    `${twice === 0 ? 'none twice' : `${count(twice)} twice`}.`;
+  const was = replayed === 1 ? 'was' : 'were';
+  const missed = `${counted(replayed, 'event')} that ${was} missed meanwhile ${was} replayed`;
+  const orNone = (number) => (number === 0 ? 'none' : count(number));
+  return `Resumed after id ${after}: ${missed}, ${orNone(lost)} lost, ${orNone(twice)} twice.`;
 }

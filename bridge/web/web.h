@@ -16,7 +16,8 @@ struct Asset {
   std::string_view etag;
 };
 
-// The page at "/" and all that it needs, embedded by embed_assets.cmake. It works under a Content-Security-Policy of "default-src 'self'".
+// The page at "/" and all that it needs, embedded by embed_assets.cmake. It works under a Content-Security-Policy of
+// "default-src 'self'".
 absl::Span<const Asset> Assets();
 
 }  // namespace bridge::web

@@ -56,11 +56,12 @@ bool RawConnection::Send(absl::string_view bytes) {
 
 std::string RawConnection::Receive(absl::Duration timeout) {
   pollfd poll_fd{.fd = fd_, .events = POLLIN, .revents = 0};
-  if (fd_ < 0 || poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(timeout))) <= 0) {
+  if (fd_ < 0 || poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))))) <= 0) {
     return "";
   }
   std::array<char, 65536> buffer;
   const ssize_t received = recv(fd_, buffer.data(), buffer.size(), 0);
+  has_ended_ = has_ended_ || received <= 0;
   was_reset_ = was_reset_ || (received < 0 && errno == ECONNRESET);
   return received > 0 ? std::string(buffer.data(), static_cast<size_t>(received)) : "";
 }

@@ -30,11 +30,13 @@ class RawConnection {
   void Reset();
   void CloseWriting();
 
-  // The peer's reset was seen, and not its FIN.
+  // The peer's FIN or reset has been seen.
+  bool has_ended() const { return has_ended_; }
   bool was_reset() const { return was_reset_; }
 
  private:
   int fd_ = -1;
+  bool has_ended_ = false;
   bool was_reset_ = false;
 };
 

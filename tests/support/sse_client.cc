@@ -25,10 +25,9 @@ bool SseClient::ReadMore(absl::Duration timeout) {
   if (has_ended_) {
     return false;
   }
-  const absl::Time start = absl::Now();
   const std::string bytes = connection_.Receive(timeout);
   if (bytes.empty()) {
-    has_ended_ = absl::Now() - start < timeout;
+    has_ended_ = connection_.has_ended();
     return false;
   }
   raw_ += bytes;
