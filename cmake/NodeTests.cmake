@@ -2,7 +2,10 @@
 # tests/node_modules.
 include_guard(GLOBAL)
 
-set(BRIDGE_NODE_VERSION_MIN 22.22)
+file(READ ${PROJECT_SOURCE_DIR}/tests/package.json node_requirement)
+string(JSON node_requirement GET "${node_requirement}" engines node)
+string(REGEX REPLACE "^>=" "" node_version_min "${node_requirement}")
+
 find_program(NODE_EXECUTABLE node PATHS ${PROJECT_SOURCE_DIR}/build/node/node_modules/.bin NO_DEFAULT_PATH)
 find_program(NODE_EXECUTABLE node)
 set(node_version "none")
@@ -10,8 +13,8 @@ if(NODE_EXECUTABLE)
   execute_process(COMMAND ${NODE_EXECUTABLE} --version OUTPUT_VARIABLE node_version OUTPUT_STRIP_TRAILING_WHITESPACE)
   string(REGEX REPLACE "^v" "" node_version "${node_version}")
 endif()
-if(node_version VERSION_LESS BRIDGE_NODE_VERSION_MIN OR NOT IS_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/node_modules)
-  message(WARNING "Without the tests in JavaScript: they need Node.js ${BRIDGE_NODE_VERSION_MIN} (found: ${node_version}) and "
+if(node_version VERSION_LESS node_version_min OR NOT IS_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/node_modules)
+  message(WARNING "Without the tests in JavaScript: they need Node.js ${node_version_min} (found: ${node_version}) and "
                   "tests/node_modules. scripts/setup --tests gets both.")
   unset(NODE_EXECUTABLE CACHE)
 endif()
@@ -28,8 +31,8 @@ function(bridge_node_test name)
   endif()
   get_filename_component(kind ${CMAKE_CURRENT_SOURCE_DIR} NAME)
   add_test(NAME ${kind}/${name}
-    COMMAND ${NODE_EXECUTABLE} --experimental-eventsource --test --test-force-exit --test-reporter=spec
-            ${CMAKE_CURRENT_SOURCE_DIR}/${name}.test.mjs)
+    COMMAND ${NODE_EXECUTABLE} --experimental-eventsource --test --test-force-exit --test-timeout=60000
+            --test-reporter=spec ${CMAKE_CURRENT_SOURCE_DIR}/${name}.test.mjs)
   set_tests_properties(${kind}/${name} PROPERTIES LABELS "${kind};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
     ENVIRONMENT "BRIDGE_BIN=${CMAKE_BINARY_DIR}/bin/sse-bridge")
 endfunction()

@@ -1,5 +1,6 @@
 #include "bridge/web/web.h"
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <regex>
@@ -20,6 +21,8 @@ using ::testing::IsEmpty;
 using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
+
+const std::filesystem::path kFolder = std::filesystem::path(__FILE__).parent_path() / "../../../bridge/web";
 
 std::set<std::string> Paths() {
   std::set<std::string> paths;
@@ -63,7 +66,7 @@ TEST(AssetsTest, AreTheFilesByteForByte) {
     SCOPED_TRACE(asset.path);
     const std::string_view name =
         asset.path == "/" ? "index.html" : asset.path.substr(std::string_view("/console/").size());
-    std::ifstream file(std::string(BRIDGE_WEB_DIR "/").append(name), std::ios::binary);
+    std::ifstream file(kFolder / name, std::ios::binary);
     ASSERT_TRUE(file.is_open());
     EXPECT_EQ(asset.body, std::string(std::istreambuf_iterator<char>(file), {}));
   }
