@@ -1,10 +1,10 @@
 #include "bridge/metrics_page.h"
 
-#include <malloc.h>
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

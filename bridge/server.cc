@@ -1,5 +1,6 @@
 #include "bridge/server.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -23,6 +24,8 @@ namespace {
 
 // Descriptors that are kept for everything but event streams: publishers, requests, the log's own.
 constexpr uint64_t kReservedDescriptors = 1000;
+
+constexpr auto kTrimInterval = std::chrono::seconds(2);
 
 absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
@@ -72,10 +75,10 @@ std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
-// Calls back once, on the control loop.
-class Server::DrainTimer final : public loop::Timer {
+// Calls back on the control loop.
+class Server::ControlTimer final : public loop::Timer {
  public:
-  explicit DrainTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
+  explicit ControlTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
 
  private:
   void OnTimer() override { on_time_(); }
@@ -120,6 +123,9 @@ absl::Status Server::Start() {
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
   is_started_ = true;
+  control_->AssertOnLoop();
+  trim_timer_ = std::make_unique<ControlTimer>([this] { TrimMemory(); });
+  control_->Schedule(*trim_timer_, kTrimInterval);
   ops::LogInfo("listening", {{"http", http_->address()}, {"grpc", grpc_->address()}, {"admin", admin_->address()}});
   return absl::OkStatus();
 }
@@ -244,6 +250,7 @@ void Server::FinishResponse(const httplib::Request& request, httplib::Response& 
   response.set_header("Date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
   if (http::Exchange::Current().must_close || response.get_header_value("Content-Type") == sse::kContentType) {
     response.headers.erase("Keep-Alive");  // an event stream ends with its connection
+    response.headers.erase("Accept-Ranges");
   }
   if (http::Exchange::Current().must_close && !response.has_header("Connection")) {
     response.set_header("Connection", "close");
@@ -267,6 +274,22 @@ std::string Server::Metrics() const {
   return MetricsPage(sources);
 }
 
+void Server::TrimMemory() {
+  control_->AssertOnLoop();
+  constexpr uint64_t kBytesPerStream = 1024;
+  constexpr uint64_t kWorthIt = uint64_t{1} << 20;
+  uint64_t held = events_->open_streams() * kBytesPerStream;
+  for (const auto& hub : hubs_) {
+    held += hub->metrics().history_bytes.value();
+  }
+  if (held + kWorthIt < held_bytes_max_) {
+    malloc_trim(0);
+    held_bytes_max_ = held;
+  }
+  held_bytes_max_ = std::max(held_bytes_max_, held);
+  control_->Schedule(*trim_timer_, kTrimInterval);
+}
+
 void Server::Drain(DrainDelay delay) {
   control_->AssertOnLoop();
   if (std::exchange(is_draining_, true)) {
@@ -274,7 +297,7 @@ void Server::Drain(DrainDelay delay) {
   }
   const absl::Duration wait = delay == DrainDelay::kNone ? absl::ZeroDuration() : ToAbsl(config_.drain().delay());
   ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)}, {"window", absl::FormatDuration(ToAbsl(config_.drain().window()))}});
-  delay_timer_ = std::make_unique<DrainTimer>([this] { BeginDrainWindow(); });
+  delay_timer_ = std::make_unique<ControlTimer>([this] { BeginDrainWindow(); });
   control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
 }
 
@@ -287,7 +310,7 @@ void Server::BeginDrainWindow() {
   };
 
   service_->BeginDrain();
-  publishers_timer_ = std::make_unique<DrainTimer>([this] { service_->EndStreams(); });
+  publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
   control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(window * 0.8));
   grpc_drain_ = std::thread([this, note_drained, deadline = absl::Now() + window] {
     grpc_->BlockOnShutdown(deadline);

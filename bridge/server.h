@@ -43,7 +43,7 @@ class Server {
   void Drain(DrainDelay delay);
 
  private:
-  class DrainTimer;
+  class ControlTimer;
 
   absl::Status CreateTranscoder();
   void CreateHubs();
@@ -55,8 +55,10 @@ class Server {
   std::string NotReadyReason() const;
   std::string Metrics() const;
 
+  // Gives memory back to the system after many streams have left or much history has gone, which the allocator does not do by itself.
+  void TrimMemory();
+
   void BeginDrainWindow();
-  void EndPublishers();
   void NoteDrained();
 
   const config::v1::Config config_;
@@ -81,8 +83,11 @@ class Server {
   bool is_draining_ = false;
   // Hubs that have not drained, and the publishers' side as one more.
   size_t undrained_ = 0;
-  std::unique_ptr<DrainTimer> delay_timer_;
-  std::unique_ptr<DrainTimer> publishers_timer_;
+  std::unique_ptr<ControlTimer> delay_timer_;
+  std::unique_ptr<ControlTimer> publishers_timer_;
+  std::unique_ptr<ControlTimer> trim_timer_;
+  // About what is held by streams and history: the most since memory was last given back.
+  uint64_t held_bytes_max_ = 0;
   std::thread grpc_drain_;
 };
 

@@ -15,12 +15,12 @@ namespace bridge::config {
 namespace {
 
 bool IsIpv4(const std::string& host) {
-  in_addr address;
+  in_addr address = {};
   return inet_pton(AF_INET, host.c_str(), &address) == 1;
 }
 
 bool IsIpv6(const std::string& host) {
-  in6_addr address;
+  in6_addr address = {};
   return inet_pton(AF_INET6, host.c_str(), &address) == 1;
 }
 
@@ -35,7 +35,7 @@ bool IsName(absl::string_view host) {
   absl::string_view last;
   for (const absl::string_view label : absl::StrSplit(host, '.')) {
     const bool is_label = !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
-                          std::all_of(label.begin(), label.end(), [](char c) {
+                          std::ranges::all_of(label, [](char c) {
                             return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '-' || c == '_';
                           });
     if (!is_label) {
@@ -43,7 +43,7 @@ bool IsName(absl::string_view host) {
     }
     last = label;
   }
-  return !std::all_of(last.begin(), last.end(), IsDigit);
+  return !std::ranges::all_of(last, IsDigit);
 }
 
 }  // namespace
@@ -58,8 +58,7 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
   const absl::string_view port = text.substr(colon + 1);
   Address address;
   uint32_t number = 0;
-  if (port.empty() || !std::all_of(port.begin(), port.end(), IsDigit) || !absl::SimpleAtoi(port, &number) ||
-      number > 65535) {
+  if (port.empty() || !std::ranges::all_of(port, IsDigit) || !absl::SimpleAtoi(port, &number) || number > 65535) {
     return absl::InvalidArgumentError(absl::StrCat("has no port from 0 to 65535 after its last colon: ", kExamples));
   }
   address.port = static_cast<uint16_t>(number);
@@ -75,11 +74,11 @@ absl::StatusOr<Address> ParseAddress(absl::string_view text) {
 }
 
 bool IsLoopback(const Address& address) {
-  in_addr ipv4;
+  in_addr ipv4 = {};
   if (inet_pton(AF_INET, address.host.c_str(), &ipv4) == 1) {
     return (ntohl(ipv4.s_addr) >> 24) == 127;
   }
-  in6_addr ipv6;
+  in6_addr ipv6 = {};
   if (inet_pton(AF_INET6, address.host.c_str(), &ipv6) == 1) {
     return IN6_IS_ADDR_LOOPBACK(&ipv6);
   }

@@ -3,10 +3,12 @@
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
+#include <ranges>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
@@ -23,7 +25,7 @@ namespace {
 
 // A thousand times what a full configuration needs.
 constexpr size_t kFileBytesMax = size_t{1} << 20;
-// A path of the configuration's fields has four parts at most.
+// A path of the configuration's fields has three parts.
 constexpr size_t kOverridePartsMax = 8;
 
 absl::StatusOr<std::string> ReadFile(const std::string& path) {
@@ -51,7 +53,7 @@ absl::Status ApplyOverride(const std::string& override_text, v1::Config& config)
   const std::string name = absl::StrCat("--set ", override_text);
   const std::pair<absl::string_view, absl::string_view> split = absl::StrSplit(override_text, absl::MaxSplits('=', 1));
   const std::vector<std::string> parts = absl::StrSplit(split.first, '.');
-  if (override_text.find('=') == std::string::npos || parts.size() > kOverridePartsMax) {
+  if (!absl::StrContains(override_text, '=') || parts.size() > kOverridePartsMax) {
     return absl::InvalidArgumentError(absl::StrCat(name, ": write --set path=value, as in --set http.heartbeat=30s"));
   }
   const YamlText yaml = {.text = split.second, .name = name, .has_lines = false};
@@ -61,10 +63,10 @@ absl::Status ApplyOverride(const std::string& override_text, v1::Config& config)
         absl::StrCat(node.status().message(),
                      "; a text with YAML's own characters stands in quotes: --set 'http.address=\"[::]:8080\"'"));
   }
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
+  for (const std::string& part : std::views::reverse(parts)) {
     YamlNode parent;
     parent.kind = YamlNode::Kind::kMap;
-    node->key = *part;
+    node->key = part;
     parent.children.push_back(*std::move(node));
     node = std::move(parent);
   }

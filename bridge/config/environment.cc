@@ -18,8 +18,8 @@ constexpr size_t kExpandedBytesMax = size_t{64} << 10;
 
 bool IsName(absl::string_view name) {
   return !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name[0])) &&
-         std::all_of(name.begin(), name.end(),
-                     [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_'; });
+         std::ranges::all_of(name,
+                             [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_'; });
 }
 
 }  // namespace

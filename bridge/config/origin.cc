@@ -15,7 +15,7 @@ namespace {
 
 bool IsScheme(absl::string_view scheme) {  // RFC 3986 §3.1
   return !scheme.empty() && absl::ascii_islower(static_cast<unsigned char>(scheme[0])) &&
-         std::all_of(scheme.begin(), scheme.end(), [](char c) {
+         std::ranges::all_of(scheme, [](char c) {
            return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '+' || c == '-' || c == '.';
          });
 }

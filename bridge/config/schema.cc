@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
@@ -66,7 +65,7 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
   if (text.empty()) {
     return absl::InvalidArgumentError("is empty");
   }
-  if (std::any_of(text.begin(), text.end(), is_control) || !base::IsUtf8(text)) {
+  if (std::ranges::any_of(text, is_control) || !base::IsUtf8(text)) {
     return absl::InvalidArgumentError("has characters that are no text: UTF-8 without control characters is expected");
   }
   switch (field.options().GetExtension(v1::syntax)) {

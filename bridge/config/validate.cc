@@ -16,7 +16,7 @@
 namespace bridge::config {
 namespace {
 
-// A field's value in an error.
+// A field and its value, for an error.
 struct Named {
   absl::string_view path;
   uint64_t value;
@@ -71,11 +71,10 @@ absl::Status ValidateDurations(const v1::Config& config) {
 
 absl::Status ValidateCors(const v1::Cors& cors) {
   const auto& origins = cors.allowed_origins();
-  if (cors.allow_credentials() && std::find(origins.begin(), origins.end(), "*") != origins.end()) {
+  if (cors.allow_credentials() && std::ranges::find(origins, "*") != origins.end()) {
     return absl::InvalidArgumentError(
         "http.cors.allow_credentials: true does not go with the origin \"*\" in http.cors.allowed_origins, any page "
-        "could read a user's "
-        "events: name the origins, as in https://app.example.com");
+        "could read a user's events: name the origins, as in https://app.example.com");
   }
   return absl::OkStatus();
 }

@@ -20,7 +20,7 @@ constexpr size_t kQuotedBytesMax = 100;
 
 struct SizeUnit {
   absl::string_view name;
-  uint64_t bytes;
+  uint64_t bytes = 1;
 };
 constexpr std::array kSizeUnits = {SizeUnit{"TiB", uint64_t{1} << 40}, SizeUnit{"GiB", uint64_t{1} << 30},
                                    SizeUnit{"MiB", uint64_t{1} << 20}, SizeUnit{"KiB", uint64_t{1} << 10}};

@@ -1,5 +1,6 @@
 #include "bridge/log/fingerprint.h"
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -37,7 +38,9 @@ void AppendField(const std::string& field, std::string* out) {
 
 }  // namespace
 
-Fingerprinter::Fingerprinter() : context_(NewSipHash()) { Require(RAND_bytes(key_, sizeof(key_)) == 1, "RAND_bytes"); }
+Fingerprinter::Fingerprinter() : context_(NewSipHash()) {
+  Require(RAND_bytes(key_.data(), static_cast<int>(key_.size())) == 1, "RAND_bytes");
+}
 
 Fingerprinter::~Fingerprinter() = default;
 
@@ -47,15 +50,16 @@ Fingerprint Fingerprinter::Of(const Record& record) {
   AppendField(record.topic, &scratch_);
   AppendField(record.idempotency_key, &scratch_);
 
-  unsigned char digest[sizeof(Fingerprint)];
+  std::array<unsigned char, sizeof(Fingerprint)> digest = {};
   size_t digest_size = 0;
-  Require(EVP_MAC_init(context_.get(), key_, sizeof(key_), nullptr) == 1 &&
+  Require(EVP_MAC_init(context_.get(), key_.data(), key_.size(), nullptr) == 1 &&
               EVP_MAC_update(context_.get(), reinterpret_cast<const unsigned char*>(scratch_.data()),
                              scratch_.size()) == 1 &&
-              EVP_MAC_final(context_.get(), digest, &digest_size, sizeof(digest)) == 1 && digest_size == sizeof(digest),
+              EVP_MAC_final(context_.get(), digest.data(), &digest_size, digest.size()) == 1 &&
+              digest_size == digest.size(),
           "SIPHASH");
   Fingerprint fingerprint;
-  std::memcpy(&fingerprint, digest, sizeof(fingerprint));
+  std::memcpy(&fingerprint, digest.data(), digest.size());
   return fingerprint;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -39,7 +40,7 @@ class Fingerprinter {
     void operator()(evp_mac_ctx_st* context) const;
   };
 
-  unsigned char key_[16];
+  std::array<unsigned char, 16> key_ = {};
   std::unique_ptr<evp_mac_ctx_st, Free> context_;
   // What is hashed, kept for its memory.
   std::string scratch_;

@@ -45,7 +45,7 @@ class IdempotencyWindow {
  private:
   struct Seen {
     Fingerprint fingerprint;
-    uint64_t sequence;
+    uint64_t sequence = 0;
     base::MonotonicTime at;
   };
 

@@ -19,6 +19,9 @@ constexpr size_t kQuestionsPerRoundMax = 8;
 constexpr absl::Duration kDropOldInterval = absl::Seconds(1);
 constexpr size_t kKeysDroppedMax = 16'384;
 
+// The room for requests that is kept after a burst.
+constexpr size_t kRequestsKept = 4096;
+
 uint64_t EpochFromWallClock() { return static_cast<uint64_t>(std::max<int64_t>(1, absl::GetCurrentTimeNanos())); }
 
 absl::Status EndingError() { return absl::UnavailableError("the log is ending"); }
@@ -104,7 +107,8 @@ void MemoryLog::Run() {
     DropOld();
     PublishStats();
     for (size_t i = first_unanswered; i < next_request_; ++i) {
-      requests_[i].done(std::move(requests_[i].appended));
+      Request request = std::move(requests_[i]);
+      request.done(std::move(request.appended));
     }
     for (Question& question : round->questions) {
       question(absl::OkStatus());
@@ -117,6 +121,9 @@ std::optional<MemoryLog::Round> MemoryLog::AwaitRound() {
   const bool has_requests = next_request_ < requests_.size();
   if (!has_requests) {
     requests_.clear();
+    if (requests_.capacity() > kRequestsKept) {
+      requests_.shrink_to_fit();
+    }
     next_request_ = 0;
   }
   const bool may_grow_old = history_.events() != 0 || idempotency_window_.size() != 0;
@@ -150,7 +157,6 @@ std::optional<MemoryLog::Round> MemoryLog::AwaitRound() {
 
 void MemoryLog::AppendSome() {
   const base::MonotonicTime now = clock_();
-  entries_.clear();
   for (size_t room = kEntriesPerCallMax; next_request_ < requests_.size(); ++next_request_) {
     Request& request = requests_[next_request_];
     request.appended.reserve(request.records.size());
@@ -167,6 +173,7 @@ void MemoryLog::AppendSome() {
       history_.Add(std::move(entry));
     }
   }
+  entries_.clear();
 }
 
 void MemoryLog::HandOver() {
@@ -214,7 +221,7 @@ void MemoryLog::Abandon() {
   std::deque<Question> questions;
   {
     const absl::MutexLock lock(&mutex_);
-    std::move(arrived_.begin(), arrived_.end(), std::back_inserter(requests_));
+    std::ranges::move(arrived_, std::back_inserter(requests_));
     questions.swap(questions_);
   }
   for (; next_request_ < requests_.size(); ++next_request_) {

@@ -1,6 +1,7 @@
 #include "bridge/log/position.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "absl/status/status.h"
@@ -24,12 +25,12 @@ absl::Status NoEventId(std::string_view text) {
 }  // namespace
 
 std::string EventIdOf(Position position) {
-  char buffer[kEventIdBytesMax];
-  char* const end = buffer + sizeof(buffer);
-  char* at = std::to_chars(buffer, end, position.epoch, 16).ptr;
+  std::array<char, kEventIdBytesMax> buffer;
+  char* const end = buffer.data() + buffer.size();
+  char* at = std::to_chars(buffer.data(), end, position.epoch, 16).ptr;
   *at++ = kSeparator;
   at = std::to_chars(at, end, position.sequence).ptr;
-  return {buffer, at};
+  return {buffer.data(), at};
 }
 
 absl::StatusOr<Position> ParseEventId(std::string_view text) {

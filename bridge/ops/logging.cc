@@ -83,7 +83,7 @@ std::string Timestamp(absl::Time time) { return absl::FormatTime("%Y-%m-%d%ET%H:
 // `text` as a text line shows it: plain where that cannot be mistaken, else quoted and escaped, all but printable
 // ASCII.
 std::string QuoteIfNeeded(absl::string_view text) {
-  const bool is_plain = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+  const bool is_plain = !text.empty() && std::ranges::all_of(text, [](char c) {
     return absl::ascii_isgraph(static_cast<unsigned char>(c)) && c != '"' && c != '\\' && c != '=';
   });
   return is_plain ? std::string(text) : absl::StrCat("\"", absl::CHexEscape(text), "\"");

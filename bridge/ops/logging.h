@@ -21,8 +21,8 @@ namespace bridge::ops {
 // in quotes, escaped as in C; in JSON, bytes that are no UTF-8 become U+FFFD. Of a value 1 KiB is shown. Never pass a
 // token or a payload.
 
-enum class LogLevel { kDebug, kInfo, kWarn, kError };
-enum class LogFormat { kText, kJson };
+enum class LogLevel : uint8_t { kDebug, kInfo, kWarn, kError };
+enum class LogFormat : uint8_t { kText, kJson };
 
 struct LogOptions {
   // The least level that is written.

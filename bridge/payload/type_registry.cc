@@ -1,6 +1,5 @@
 #include "bridge/payload/type_registry.h"
 
-#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <fstream>
@@ -33,7 +32,7 @@ using google::protobuf::util::TypeResolver;
 
 // Far more than the API of a large company.
 constexpr size_t kDescriptorSetBytesMax = size_t{64} << 20;
-constexpr char kUrlPrefix[] = "type.googleapis.com";
+constexpr absl::string_view kUrlPrefix = "type.googleapis.com";
 
 // The part of a type URL that counts: what is behind the last slash. Empty where there is none.
 absl::string_view TypeNameOf(absl::string_view type_url) {
@@ -45,7 +44,7 @@ absl::string_view TypeNameOf(absl::string_view type_url) {
 class AnyPrefixResolver : public TypeResolver {
  public:
   explicit AnyPrefixResolver(const DescriptorPool* pool)
-      : resolver_(google::protobuf::util::NewTypeResolverForDescriptorPool(kUrlPrefix, pool)) {}
+      : resolver_(google::protobuf::util::NewTypeResolverForDescriptorPool(std::string(kUrlPrefix), pool)) {}
 
   google::protobuf::util::Status ResolveMessageType(const std::string& type_url,
                                                     google::protobuf::Type* type) override {
@@ -77,9 +76,9 @@ absl::StatusOr<FileDescriptorSet> ReadDescriptorSet(const std::string& path) {
   errno = 0;
   std::ifstream file(path, std::ios::binary);
   std::string bytes;
-  std::array<char, size_t{64} << 10> buffer;
+  std::vector<char> buffer(size_t{64} << 10);
   while (file && bytes.size() <= kDescriptorSetBytesMax) {
-    file.read(buffer.data(), buffer.size());
+    file.read(buffer.data(), static_cast<std::streamsize>(buffer.size()));
     bytes.append(buffer.data(), static_cast<size_t>(file.gcount()));
   }
   if (!file.eof() && bytes.size() <= kDescriptorSetBytesMax) {
@@ -135,7 +134,7 @@ class PoolBuilder {
   }
 
  private:
-  enum class Progress { kWaiting, kStarted, kBuilt };
+  enum class Progress : uint8_t { kWaiting, kStarted, kBuilt };
 
   struct File {
     FileDescriptorProto proto;

@@ -13,7 +13,6 @@
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
 #include "bridge/payload/json_printer.h"
-#include "bridge/payload/shown.h"
 
 namespace bridge::payload {
 namespace {

@@ -57,8 +57,7 @@ absl::Status CheckTokens(const Grammar& grammar, std::string_view text,
 }
 
 std::string ComplaintAboutByte(std::string_view token) {
-  const auto wrong =
-      std::find_if(token.begin(), token.end(), [](char byte) { return ClassOf(byte) != ByteClass::kToken; });
+  const auto wrong = std::ranges::find_if(token, [](char byte) { return ClassOf(byte) != ByteClass::kToken; });
   return wrong == token.end() ? "" : absl::StrCat("has the byte ", Quote(std::string_view(wrong, 1)));
 }
 

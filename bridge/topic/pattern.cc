@@ -1,7 +1,5 @@
 #include "bridge/topic/pattern.h"
 
-#include "absl/status/status.h"
-
 #include "bridge/base/status_macros.h"
 #include "bridge/topic/grammar.h"
 

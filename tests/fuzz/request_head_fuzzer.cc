@@ -1,0 +1,31 @@
+// Any bytes are refused, or are a head whose rebuilt form is accepted again and means the same.
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "bridge/http/request_head.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using bridge::http::ParseRequestHead;
+  using bridge::http::RequestHead;
+  const std::string bytes(reinterpret_cast<const char*>(data), size);
+  RequestHead head;
+  if (ParseRequestHead(bytes, &head)) {
+    return 0;
+  }
+  constexpr size_t kBodySize = 7;
+  const std::string rebuilt = bridge::http::RebuildHead(head, kBodySize);
+  RequestHead again;
+  if (ParseRequestHead(rebuilt, &again)) {
+    std::abort();
+  }
+  const bool may_have_body = head.method != "GET" && head.method != "HEAD" && head.method != "OPTIONS";
+  if (again.method != head.method || again.host != head.host || again.minor_version != head.minor_version ||
+      again.is_keep_alive != head.is_keep_alive || again.is_chunked || again.expects_continue || !again.Find("Range").empty() ||
+      again.content_length.has_value() != may_have_body) {
+    std::abort();
+  }
+  return 0;
+}
