@@ -44,7 +44,7 @@ bool Selection::MatchesType(const sse::Frame& frame) const {
 
 bool Selection::Matches(const sse::Frame& frame) const {
   return MatchesType(frame) && std::any_of(patterns.begin(), patterns.end(), [&](const topic::Pattern& pattern) {
-           return pattern.Matches({frame.topic().data(), frame.topic().size()});
+           return pattern.Matches(frame.topic());
          });
 }
 
@@ -69,7 +69,9 @@ void Audience::RemoveLive(Subscription& subscription, uint64_t ring_end) {
     move(fan_out_->round.position, hole);
     hole = fan_out_->round.position;
   }
-  move(live_.size() - 1, hole);
+  if (hole != live_.size() - 1) {
+    move(live_.size() - 1, hole);
+  }
   live_.pop_back();
   if (live_.empty()) {
     live_.shrink_to_fit();

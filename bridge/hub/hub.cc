@@ -17,8 +17,9 @@ constexpr int kSendsPerTurn = 32;
 // Taking so many frames costs about as much as one send.
 constexpr int kFramesPerSend = 16;
 
-// While the streams are owed more than this, the hub takes no further frames: the feed stalls, and publishers are read more slowly.
-constexpr size_t kOwedBytesMax = size_t{2} << 20;
+// While the streams are owed more than this, the hub takes no further frames: the feed stalls, and publishers are read more slowly. Enough for
+// each of ten thousand topics to be owed several events, which then go out together.
+constexpr size_t kOwedBytesMax = size_t{16} << 20;
 
 // What a stream that catches up gets in one write.
 constexpr size_t kFlushFramesMax = 128;
@@ -94,7 +95,7 @@ void Hub::TakeFrame(const sse::FramePtr& frame) {
   }
   const uint64_t index_after = ring_.end_index();
   ++tick_;
-  index_.Match({frame->topic().data(), frame->topic().size()}, [&](Audience* audience) {
+  index_.Match(frame->topic(), [&](Audience* audience) {
     loop_->AssertOnLoop();
     if (audience->last_seen_tick == tick_) {
       return;  // two of its patterns match

@@ -14,7 +14,7 @@ namespace {
 
 constexpr char kSeparator = '-';
 
-absl::Status NoEventId(std::string_view text) {
+absl::Status NoEventId(absl::string_view text) {
   const absl::string_view start(text.data(), std::min(text.size(), kEventIdBytesMax));
   return absl::InvalidArgumentError(absl::StrCat("event id \"", absl::CHexEscape(start),
                                                  text.size() > start.size() ? "...\"" : "\"",
@@ -33,9 +33,9 @@ std::string EventIdOf(Position position) {
   return {buffer.data(), at};
 }
 
-absl::StatusOr<Position> ParseEventId(std::string_view text) {
+absl::StatusOr<Position> ParseEventId(absl::string_view text) {
   const size_t separator = text.find(kSeparator);
-  if (text.size() > kEventIdBytesMax || separator == std::string_view::npos) {
+  if (text.size() > kEventIdBytesMax || separator == absl::string_view::npos) {
     return NoEventId(text);
   }
   Position position;

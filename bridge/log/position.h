@@ -3,9 +3,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace bridge::log {
 
@@ -26,6 +26,6 @@ std::string EventIdOf(Position position);
 inline constexpr size_t kEventIdBytesMax = 16 + 1 + 20;
 
 // INVALID_ARGUMENT where `text` is not exactly what EventIdOf returns for some position.
-absl::StatusOr<Position> ParseEventId(std::string_view text);
+absl::StatusOr<Position> ParseEventId(absl::string_view text);
 
 }  // namespace bridge::log

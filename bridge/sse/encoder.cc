@@ -84,9 +84,6 @@ size_t EncodedSize(const Event& event) {
 }
 
 char* WriteEvent(const Event& event, char* out) {
-  if (!event.id.empty()) {
-    out = WriteLine(kId, event.id, out);
-  }
   if (IsTypeWritten(event.type)) {
     out = WriteLine(kEvent, event.type, out);
   }
@@ -96,6 +93,10 @@ char* WriteEvent(const Event& event, char* out) {
     *out++ = '\n';
   }
   ForEachLine(event.data, [&](absl::string_view line) { out = WriteLine(kData, line, out); });
+  if (!event.id.empty()) {
+    // Behind the data: some clients take an id for seen when its line has come, and would skip an event that is cut off after it.
+    out = WriteLine(kId, event.id, out);
+  }
   *out++ = '\n';
   return out;
 }

@@ -27,7 +27,7 @@ struct Event {
 // The bytes that WriteEvent writes.
 size_t EncodedSize(const Event& event);
 
-// Writes the event at `out`, which has room for EncodedSize(event), and returns the end of what was written.
+// Writes the event at `out`, its id last, which has room for EncodedSize(event), and returns the end of what was written.
 char* WriteEvent(const Event& event, char* out);
 
 // The event as text.

@@ -14,8 +14,8 @@ namespace {
 constexpr size_t kQuotedBytesMax = 64;
 
 // In double quotes, whatever it holds.
-std::string Quote(std::string_view text) {
-  return absl::StrCat("\"", absl::CHexEscape(ToAbsl(text.substr(0, kQuotedBytesMax))),
+std::string Quote(absl::string_view text) {
+  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kQuotedBytesMax)),
                       text.size() > kQuotedBytesMax ? "...\"" : "\"");
 }
 
@@ -27,11 +27,11 @@ std::string WhatIsWrong(const TokenInText& part, absl::FunctionRef<std::string(c
 
 }  // namespace
 
-absl::Status CheckTokens(const Grammar& grammar, std::string_view text,
+absl::Status CheckTokens(const Grammar& grammar, absl::string_view text,
                          absl::FunctionRef<std::string(const TokenInText&)> complaint) {
-  const auto error = [&](const std::string& wrong, std::string_view right) {
+  const auto error = [&](const std::string& wrong, absl::string_view right) {
     return absl::InvalidArgumentError(
-        absl::StrCat(ToAbsl(grammar.name), " ", Quote(text), ": ", wrong, "; ", ToAbsl(right)));
+        absl::StrCat(grammar.name, " ", Quote(text), ": ", wrong, "; ", right));
   };
   if (text.empty()) {
     return error("is empty", grammar.rule);
@@ -56,9 +56,9 @@ absl::Status CheckTokens(const Grammar& grammar, std::string_view text,
   return absl::OkStatus();
 }
 
-std::string ComplaintAboutByte(std::string_view token) {
+std::string ComplaintAboutByte(absl::string_view token) {
   const auto wrong = std::ranges::find_if(token, [](char byte) { return ClassOf(byte) != ByteClass::kToken; });
-  return wrong == token.end() ? "" : absl::StrCat("has the byte ", Quote(std::string_view(wrong, 1)));
+  return wrong == token.end() ? "" : absl::StrCat("has the byte ", Quote(absl::string_view(wrong, 1)));
 }
 
 }  // namespace bridge::topic

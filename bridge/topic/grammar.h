@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <limits>
 #include <string>
-#include <string_view>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -19,7 +18,7 @@ enum class ByteClass : uint8_t { kForbidden, kToken, kDot };
 
 inline constexpr auto kByteClasses = [] {
   std::array<ByteClass, std::numeric_limits<unsigned char>::max() + 1> classes{};
-  for (const char byte : std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")) {
+  for (const char byte : absl::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")) {
     classes[static_cast<unsigned char>(byte)] = ByteClass::kToken;
   }
   classes['.'] = ByteClass::kDot;
@@ -30,19 +29,16 @@ inline ByteClass ClassOf(char byte) { return kByteClasses[static_cast<unsigned c
 
 // Takes the first token off `rest`, which is not empty and a topic or pattern or the end of one, together with the dot
 // behind it.
-inline std::string_view TakeToken(std::string_view& rest) {
+inline absl::string_view TakeToken(absl::string_view& rest) {
   const size_t dot = rest.find('.');
-  const std::string_view token = rest.substr(0, dot);
-  rest.remove_prefix(dot == std::string_view::npos ? rest.size() : dot + 1);
+  const absl::string_view token = rest.substr(0, dot);
+  rest.remove_prefix(dot == absl::string_view::npos ? rest.size() : dot + 1);
   return token;
 }
 
-// For Abseil's functions and hash maps, where Abseil was built without std::string_view (Debian 12).
-inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
-
 // One of the tokens of a text, for a complaint about it.
 struct TokenInText {
-  std::string_view token;
+  absl::string_view token;
   // From 1.
   size_t number;
   bool is_last;
@@ -51,19 +47,19 @@ struct TokenInText {
 // How messages speak of a grammar.
 struct Grammar {
   // "topic", "pattern".
-  std::string_view name;
+  absl::string_view name;
   // What would be right.
-  std::string_view rule;
+  absl::string_view rule;
 };
 
 // Finds out what is wrong with `text`: too long, an empty token, too many of them, or the first one about which
 // `complaint` has something to say (it is asked about tokens that are not empty, and returns the end of a sentence that
 // starts with "token 2 "; "" for none). INVALID_ARGUMENT with a message of printable ASCII, bounded in length. Not
 // meant for the path of an event.
-absl::Status CheckTokens(const Grammar& grammar, std::string_view text,
+absl::Status CheckTokens(const Grammar& grammar, absl::string_view text,
                          absl::FunctionRef<std::string(const TokenInText&)> complaint);
 
 // A complaint about the first byte of `token` that no token has; "" where there is none.
-std::string ComplaintAboutByte(std::string_view token);
+std::string ComplaintAboutByte(absl::string_view token);
 
 }  // namespace bridge::topic

@@ -2,10 +2,10 @@
 
 #include <compare>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace bridge::topic {
 
@@ -17,7 +17,7 @@ namespace bridge::topic {
 class Pattern {
  public:
   // INVALID_ARGUMENT: `text` is no pattern; the message says where, and what would be right.
-  static absl::StatusOr<Pattern> Parse(std::string_view text);
+  static absl::StatusOr<Pattern> Parse(absl::string_view text);
 
   const std::string& text() const { return text_; }
 
@@ -25,7 +25,7 @@ class Pattern {
   bool IsLiteral() const { return is_literal_; }
 
   // REQUIRES: `topic` is valid (topic.h).
-  bool Matches(std::string_view topic) const;
+  bool Matches(absl::string_view topic) const;
 
   // Whether this pattern matches every topic that `other` matches. The limits of topics do not count for it: "a.*" is
   // not said to contain "a.>", however few tokens ">" has room for.
@@ -40,7 +40,7 @@ class Pattern {
   }
 
  private:
-  Pattern(std::string_view text, bool is_literal) : text_(text), is_literal_(is_literal) {}
+  Pattern(absl::string_view text, bool is_literal) : text_(text), is_literal_(is_literal) {}
 
   std::string text_;
   // Follows from the text.

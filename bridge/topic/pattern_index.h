@@ -2,10 +2,10 @@
 
 #include <memory>
 #include <string>
-#include <string_view>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
 
 #include "bridge/topic/grammar.h"
 #include "bridge/topic/lean_set.h"
@@ -51,8 +51,8 @@ class PatternIndex {
   // Calls `report` for each value one of whose patterns matches `topic`, once for each such pattern: what was added
   // under "orders.*" and under "orders.>" is reported twice. REQUIRES: `topic` is valid (topic.h); `report` changes
   // nothing here.
-  void Match(std::string_view topic, absl::FunctionRef<void(T)> report) const {
-    if (const auto found = literals_.find(ToAbsl(topic)); found != literals_.end()) {
+  void Match(absl::string_view topic, absl::FunctionRef<void(T)> report) const {
+    if (const auto found = literals_.find(topic); found != literals_.end()) {
       ReportAll(found->second, report);
     }
     MatchBelow(root_, topic, report);
@@ -87,15 +87,15 @@ class PatternIndex {
     }
   }
 
-  static void AddBelow(Node& node, std::string_view rest, T value) {
+  static void AddBelow(Node& node, absl::string_view rest, T value) {
     Node* at = &node;
     while (!rest.empty()) {
-      const std::string_view token = TakeToken(rest);
+      const absl::string_view token = TakeToken(rest);
       if (token == ">") {
         at->any_rest.Insert(value);
         return;
       }
-      std::unique_ptr<Node>& next = token == "*" ? at->any_token : at->by_token[ToAbsl(token)];
+      std::unique_ptr<Node>& next = token == "*" ? at->any_token : at->by_token[token];
       if (next == nullptr) {
         next = std::make_unique<Node>();
       }
@@ -105,12 +105,12 @@ class PatternIndex {
   }
 
   // As deep as the pattern has tokens.
-  static void RemoveBelow(Node& node, std::string_view rest, T value) {
+  static void RemoveBelow(Node& node, absl::string_view rest, T value) {
     if (rest.empty()) {
       node.ending.Erase(value);
       return;
     }
-    const std::string_view token = TakeToken(rest);
+    const absl::string_view token = TakeToken(rest);
     if (token == ">") {
       node.any_rest.Erase(value);
     } else if (token == "*") {
@@ -120,7 +120,7 @@ class PatternIndex {
           node.any_token.reset();
         }
       }
-    } else if (const auto found = node.by_token.find(ToAbsl(token)); found != node.by_token.end()) {
+    } else if (const auto found = node.by_token.find(token); found != node.by_token.end()) {
       RemoveBelow(*found->second, rest, value);
       if (found->second->empty()) {
         EraseAndShrink(node.by_token, found);
@@ -129,17 +129,17 @@ class PatternIndex {
   }
 
   // As deep as the topic has tokens.
-  static void MatchBelow(const Node& node, std::string_view rest, absl::FunctionRef<void(T)> report) {
+  static void MatchBelow(const Node& node, absl::string_view rest, absl::FunctionRef<void(T)> report) {
     if (rest.empty()) {
       ReportAll(node.ending, report);
       return;
     }
     ReportAll(node.any_rest, report);
-    const std::string_view token = TakeToken(rest);
+    const absl::string_view token = TakeToken(rest);
     if (node.any_token != nullptr) {
       MatchBelow(*node.any_token, rest, report);
     }
-    if (const auto found = node.by_token.find(ToAbsl(token)); found != node.by_token.end()) {
+    if (const auto found = node.by_token.find(token); found != node.by_token.end()) {
       MatchBelow(*found->second, rest, report);
     }
   }

@@ -13,7 +13,7 @@ constexpr Grammar kTopicGrammar = {
     .name = "topic", .rule = R"(tokens are [A-Za-z0-9_-]+ with a dot between them, as in "orders.eu.42")"};
 
 // The one pass that each published event costs; why a topic is wrong is a matter for CheckTokens.
-bool IsTopic(std::string_view text) {
+bool IsTopic(absl::string_view text) {
   if (text.size() > kTopicBytesMax) {
     return false;
   }
@@ -34,14 +34,14 @@ bool IsTopic(std::string_view text) {
 
 std::string Complaint(const TokenInText& part) {
   if (part.token == "*" || part.token == ">") {
-    return absl::StrCat("is the wildcard \"", ToAbsl(part.token), "\", which only patterns have");
+    return absl::StrCat("is the wildcard \"", part.token, "\", which only patterns have");
   }
   return ComplaintAboutByte(part.token);
 }
 
 }  // namespace
 
-absl::Status ValidateTopic(std::string_view topic) {
+absl::Status ValidateTopic(absl::string_view topic) {
   if (IsTopic(topic)) [[likely]] {
     return absl::OkStatus();
   }

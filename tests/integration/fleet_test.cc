@@ -77,6 +77,7 @@ class SteadyPublisher {
 struct Series {
   uint64_t next = 0;
   bool was_gap_told = false;
+  std::string last_id;
 };
 
 uint64_t NumberOf(const SseEvent& event) {
@@ -133,12 +134,14 @@ TEST(Fleet, TenThousandStreamsOverAHundredPatternsAreToldWhatARestartCost) {
     } else if (event.type == "message") {
       const uint64_t number = NumberOf(event);
       if (number != mine.next) {
-        ASSERT_TRUE(mine.was_gap_told) << "stream " << stream << " was not told of a gap between " << mine.next << " and " << number;
+        ASSERT_TRUE(mine.was_gap_told) << "stream " << stream << " was not told of a gap before " << number << " (" << event.id << ") instead of "
+                                       << mine.next << " (after " << mine.last_id << ")";
         // What a killed bridge had delivered and not acked is sent again, and the new log cannot know it.
         ASSERT_GE(number + kUnackedPerSeries, mine.next) << "stream " << stream;
       }
       mine.was_gap_told = false;
       mine.next = number + 1;
+      mine.last_id = event.id;
     }
   };
   StreamFleet fleet(StreamFleet::Options{.port = bridge.http_port(),

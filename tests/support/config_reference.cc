@@ -30,15 +30,16 @@ constexpr absl::string_view kHead =
     "-->\n"
     "# Configuration\n\n";
 
-// A comment's paragraphs, each on one line.
-std::vector<std::string> Paragraphs(absl::string_view comment) {
+// A comment's paragraphs, with `line_end` between the lines of each.
+std::vector<std::string> Paragraphs(absl::string_view comment, absl::string_view line_end) {
   std::vector<std::string> paragraphs;
   for (const absl::string_view paragraph : absl::StrSplit(comment, "\n\n", absl::SkipWhitespace())) {
     std::vector<absl::string_view> lines = absl::StrSplit(paragraph, '\n', absl::SkipWhitespace());
     for (absl::string_view& line : lines) {
       line = absl::StripAsciiWhitespace(line);
     }
-    paragraphs.push_back(absl::StrReplaceAll(absl::StrJoin(lines, " "), {{"*", "\\*"}, {"|", "\\|"}, {"<", "&lt;"}}));
+    paragraphs.push_back(
+        absl::StrReplaceAll(absl::StrJoin(lines, line_end), {{"*", "\\*"}, {"|", "\\|"}, {"<", "&lt;"}}));
   }
   return paragraphs;
 }
@@ -46,7 +47,8 @@ std::vector<std::string> Paragraphs(absl::string_view comment) {
 template <typename Described>
 std::string CommentOf(const Described& described) {
   SourceLocation location;
-  return described.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments), "<br>") : "";
+  return described.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, " "), "<br>")
+                                                : "";
 }
 
 // What may be written as a value of `field`.
@@ -114,7 +116,7 @@ std::string ConfigReference(const google::protobuf::FileDescriptorSet& config_pr
   const FileDescriptor& file = *pool.BuildFile(config_proto.file(0));
   SourceLocation location;
   file.GetSourceLocation({google::protobuf::FileDescriptorProto::kSyntaxFieldNumber}, &location);
-  std::string markdown = absl::StrCat(kHead, absl::StrJoin(Paragraphs(location.leading_comments), "\n\n"), "\n");
+  std::string markdown = absl::StrCat(kHead, absl::StrJoin(Paragraphs(location.leading_comments, "\n"), "\n\n"), "\n");
   const Descriptor& config = *file.FindMessageTypeByName("Config");
   for (int i = 0; i < config.field_count(); ++i) {
     AppendSection(*config.field(i)->message_type(), config.field(i)->name(), markdown);

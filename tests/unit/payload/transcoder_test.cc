@@ -176,7 +176,9 @@ TEST_F(TranscoderTest, JsonIsCompactAndInOrder) {
   EXPECT_EQ(TextOf(EventOf(JsonOf(R"(struct_value {
     fields { key: "z" value { number_value: 42 } }
     fields { key: "a" value { string_value: "x \"y\"\n\303\251" } }
-    fields { key: "m" value { list_value { values { bool_value: true } values { null_value: NULL_VALUE } values { struct_value {} } values { list_value {} } } } }
+    fields { key: "m" value { list_value {
+      values { bool_value: true } values { null_value: NULL_VALUE } values { struct_value {} } values { list_value {} }
+    } } }
     fields { key: "" value { number_value: -0.5 } }
   })"))),
             "{\"\":-0.5,\"a\":\"x \\\"y\\\"\\n\xC3\xA9\",\"m\":[true,null,{},[]],\"z\":42}");

@@ -13,7 +13,7 @@ namespace {
 
 TEST(Encoder, WritesOnlyTheFieldsThatAreSet) {
   EXPECT_EQ(EncodeEvent({.id = "e-1", .type = "update", .data = "x", .retry_ms = 1500}),
-            "id: e-1\nevent: update\nretry: 1500\ndata: x\n\n");
+            "event: update\nretry: 1500\ndata: x\nid: e-1\n\n");
   EXPECT_EQ(EncodeEvent({.data = "x"}), "data: x\n\n");
   EXPECT_EQ(EncodeEvent({.type = "message", .data = "x"}), "data: x\n\n");
   EXPECT_EQ(EncodeEvent({.data = ""}), "data: \n\n");
@@ -71,7 +71,7 @@ TEST(Encoder, AnotherParserReadsBackWhatWasEncoded) {
 
 TEST(Frame, IsTheEventAsAChunkAndWithoutIt) {
   const FramePtr frame = Frame::Make({.topic = "a.b", .sequence = 7, .received = {}, .event = {.id = "1-7", .type = "t", .data = "x"}});
-  EXPECT_EQ(frame->text(), "id: 1-7\nevent: t\ndata: x\n\n");
+  EXPECT_EQ(frame->text(), "event: t\ndata: x\nid: 1-7\n\n");
   EXPECT_EQ(frame->chunk(), WrapChunk(frame->text()));
   EXPECT_EQ(frame->topic(), "a.b");
   EXPECT_EQ(frame->type(), "t");

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "tests/support/naive_topics.h"
 #include "tests/support/random_seed.h"
 
@@ -23,11 +24,11 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
-Pattern Parsed(std::string_view text) { return Pattern::Parse(text).value(); }
+Pattern Parsed(absl::string_view text) { return Pattern::Parse(text).value(); }
 
 using Index = PatternIndex<const int*>;
 
-std::vector<const int*> MatchesOf(const Index& index, std::string_view topic) {
+std::vector<const int*> MatchesOf(const Index& index, absl::string_view topic) {
   std::vector<const int*> matches;
   index.Match(topic, [&matches](const int* value) { matches.push_back(value); });
   return matches;
@@ -35,9 +36,9 @@ std::vector<const int*> MatchesOf(const Index& index, std::string_view topic) {
 
 class PatternIndexTest : public testing::Test {
  protected:
-  void Add(std::string_view pattern, const int& value) { index_.Add(Parsed(pattern), &value); }
-  void Remove(std::string_view pattern, const int& value) { index_.Remove(Parsed(pattern), &value); }
-  std::vector<const int*> Matches(std::string_view topic) const { return MatchesOf(index_, topic); }
+  void Add(absl::string_view pattern, const int& value) { index_.Add(Parsed(pattern), &value); }
+  void Remove(absl::string_view pattern, const int& value) { index_.Remove(Parsed(pattern), &value); }
+  std::vector<const int*> Matches(absl::string_view topic) const { return MatchesOf(index_, topic); }
 
   const int anna_ = 0;
   const int bert_ = 0;

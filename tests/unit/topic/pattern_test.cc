@@ -10,6 +10,7 @@
 #include "absl/hash/hash_testing.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "tests/support/naive_topics.h"
 
 namespace bridge::topic {
@@ -17,7 +18,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-Pattern Parsed(std::string_view text) { return Pattern::Parse(text).value(); }
+Pattern Parsed(absl::string_view text) { return Pattern::Parse(text).value(); }
 
 // All that can be made of `tokens`, up to `length_max` tokens long.
 std::vector<std::string> Combinations(const std::vector<std::string>& tokens, size_t length_max) {

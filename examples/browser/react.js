@@ -1,0 +1,33 @@
+import { useEffect, useRef, useState } from 'react';
+
+import { openEventStream } from './event-source.js';
+
+/**
+ * Holds an event stream while the component is mounted; another url or other types open another one.
+ *
+ *   const state = useEventStream('/events?topic=orders.*', { types: ['update'], onEvent: (event) => dispatch(JSON.parse(event.data)) });
+ *
+ * @returns {'connecting' | 'open'}
+ */
+export function useEventStream(url, { types = ['message'], onEvent, onGap }) {
+  const [state, setState] = useState('connecting');
+
+  // The newest handlers, so that new functions in a new render do not open a new stream.
+  const handlers = useRef({});
+  useEffect(() => {
+    handlers.current = { onEvent, onGap };
+  });
+
+  const typesKey = JSON.stringify(types);
+  useEffect(
+    () =>
+      openEventStream(url, {
+        types: JSON.parse(typesKey),
+        onEvent: (event) => handlers.current.onEvent(event),
+        onGap: (gap) => handlers.current.onGap?.(gap),
+        onState: setState,
+      }),
+    [url, typesKey],
+  );
+  return state;
+}

@@ -1,0 +1,245 @@
+// Package publisher publishes events to a bridge on one long-lived stream, in order, none lost and none twice.
+package publisher
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	mathrand "math/rand/v2"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+
+	"grpc-sse-bridge/examples/go/bridgev1"
+)
+
+// Options are those of New. All may be left out.
+type Options struct {
+	// Window is how many events may wait for their ack. Default: 1,000.
+	Window int
+	// OnRejected is called for an event that the bridge does not accept, OnReconnect before the publisher connects
+	// again. Both are called on the publisher's goroutine.
+	OnRejected  func(*bridgev1.Event, *bridgev1.Rejection)
+	OnReconnect func(reason error, delay time.Duration)
+}
+
+// Publisher keeps each event until its ack.
+//
+// When the stream ends, what is not acked is sent again on the next one, in the same order and with the same
+// idempotency keys: what the bridge already has, it does not take twice.
+type Publisher struct {
+	address string
+	options Options
+	events  chan *bridgev1.Event // closed by Close
+	ended   chan struct{}        // closed when keepConnected returns
+	err     error                // read after ended
+
+	// Of the goroutine of keepConnected.
+	run       string // makes the idempotency keys of this publisher its own
+	published int
+	unacked   []*bridgev1.PublishRequest
+	isClosing bool
+	lastID    string
+}
+
+// New starts a publisher. Close ends it.
+func New(address string, options Options) *Publisher {
+	if options.Window == 0 {
+		options.Window = 1000
+	}
+	if options.OnRejected == nil {
+		options.OnRejected = func(*bridgev1.Event, *bridgev1.Rejection) {}
+	}
+	if options.OnReconnect == nil {
+		options.OnReconnect = func(error, time.Duration) {}
+	}
+	p := &Publisher{
+		address: address,
+		options: options,
+		events:  make(chan *bridgev1.Event),
+		ended:   make(chan struct{}),
+		run:     rand.Text(),
+	}
+	go func() {
+		defer close(p.ended)
+		p.err = p.keepConnected()
+	}()
+	return p
+}
+
+// Publish takes an event; it waits while the window is full or no stream is open. Any goroutine may call it, but none
+// after Close.
+func (p *Publisher) Publish(ctx context.Context, event *bridgev1.Event) error {
+	select {
+	case p.events <- event:
+		return nil
+	case <-p.ended:
+		return p.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close waits for the ack of everything that was published.
+func (p *Publisher) Close() error {
+	close(p.events)
+	<-p.ended
+	return p.err
+}
+
+// LastID returns the id of the newest event that was acked. To be called after Close.
+func (p *Publisher) LastID() string { return p.lastID }
+
+func (p *Publisher) keepConnected() error {
+	for failures := 0; ; failures++ {
+		end := p.streamToItsEnd()
+		if p.isClosing && len(p.unacked) == 0 {
+			return nil
+		}
+		switch status.Code(end.reason) {
+		// Sending the same again is no use. Every other end of a stream is followed by a new one.
+		case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+			return fmt.Errorf("publish: %w", end.reason)
+		}
+		if end.hasAcked {
+			failures = 0
+		}
+		backoff := min(30*time.Second, 100*time.Millisecond<<min(failures, 10))
+		delay := max(end.retryAfter, time.Duration(float64(backoff)*(0.5+mathrand.Float64())))
+		p.options.OnReconnect(end.reason, delay)
+		time.Sleep(delay)
+	}
+}
+
+// streamEnd is what became of one stream.
+type streamEnd struct {
+	reason     error
+	hasAcked   bool
+	retryAfter time.Duration
+}
+
+func (p *Publisher) streamToItsEnd() streamEnd {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// Each stream gets a connection of its own, so that a load balancer may send it to another replica. The keepalive
+	// notices a bridge that vanished without a word.
+	connection, err := grpc.NewClient(p.address,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
+	if err != nil {
+		return streamEnd{reason: status.Error(codes.InvalidArgument, err.Error())}
+	}
+	defer connection.Close()
+	stream, err := bridgev1.NewPublisherClient(connection).Publish(ctx)
+	if err != nil {
+		return streamEnd{reason: err}
+	}
+	responses, reason := p.receive(stream)
+
+	// An error of Send is the end of the stream, and receive tells the reason.
+	for _, request := range p.unacked {
+		_ = stream.Send(request)
+	}
+	events := p.events
+	stopSending := func() {
+		events = nil
+		_ = stream.CloseSend()
+	}
+	if p.isClosing {
+		stopSending()
+	}
+	var end streamEnd
+	for {
+		accepting := events
+		if len(p.unacked) >= p.options.Window {
+			accepting = nil
+		}
+		select {
+		case event, ok := <-accepting:
+			if !ok {
+				p.isClosing = true
+				stopSending()
+				continue
+			}
+			request := p.newRequest(event)
+			p.unacked = append(p.unacked, request)
+			_ = stream.Send(request)
+		case response, ok := <-responses:
+			if !ok {
+				end.reason = *reason
+				return end
+			}
+			for _, ack := range response.GetAcks() {
+				if passing := passingRejection(ack); passing != nil {
+					// Later it may be accepted: on the next stream, from this request on.
+					end.reason = fmt.Errorf("rejected (code %d): %s", passing.GetCode(), passing.GetMessage())
+					end.retryAfter = passing.GetRetryAfter().AsDuration()
+					return end
+				}
+				p.take(ack)
+				end.hasAcked = true
+			}
+			if response.GetDraining() && events != nil {
+				// Nothing more on this stream: it is read to its end, so that everything on it is acked before the next
+				// stream goes on.
+				stopSending()
+			}
+		}
+	}
+}
+
+// receive reads a stream to its end; then it sets the reason and closes the channel. The channel has room for every ack
+// that can be owed: the bridge reads no more from a publisher that does not read its acks, and so a Send could wait for ever.
+func (p *Publisher) receive(stream grpc.BidiStreamingClient[bridgev1.PublishRequest, bridgev1.PublishResponse]) (
+	<-chan *bridgev1.PublishResponse, *error) {
+	responses := make(chan *bridgev1.PublishResponse, p.options.Window+1)
+	var reason error
+	go func() {
+		defer close(responses)
+		for {
+			response, err := stream.Recv()
+			if err != nil {
+				reason = err
+				return
+			}
+			responses <- response
+		}
+	}()
+	return responses, &reason
+}
+
+func (p *Publisher) newRequest(event *bridgev1.Event) *bridgev1.PublishRequest {
+	p.published++
+	number := strconv.Itoa(p.published)
+	if event.IdempotencyKey == "" {
+		event.IdempotencyKey = p.run + "-" + number
+	}
+	return &bridgev1.PublishRequest{RequestId: number, Events: []*bridgev1.Event{event}}
+}
+
+// take drops the oldest request: acks come in the order of the requests.
+func (p *Publisher) take(ack *bridgev1.Ack) {
+	request := p.unacked[0]
+	p.unacked = p.unacked[1:]
+	if ack.GetLastId() != "" {
+		p.lastID = ack.GetLastId()
+	}
+	for _, rejection := range ack.GetRejected() {
+		p.options.OnRejected(request.GetEvents()[rejection.GetIndex()], rejection)
+	}
+}
+
+func passingRejection(ack *bridgev1.Ack) *bridgev1.Rejection {
+	for _, rejection := range ack.GetRejected() {
+		switch codes.Code(rejection.GetCode()) {
+		case codes.Unavailable, codes.ResourceExhausted:
+			return rejection
+		}
+	}
+	return nil
+}

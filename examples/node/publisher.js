@@ -1,0 +1,140 @@
+import { randomUUID } from 'node:crypto';
+import { EventEmitter, once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import grpc from '@grpc/grpc-js';
+import protoLoader from '@grpc/proto-loader';
+
+const definition = protoLoader.loadSync('bridge/v1/publisher.proto', {
+  includeDirs: [fileURLToPath(new URL('../../proto', import.meta.url))],
+  keepCase: true,
+  longs: Number,
+  defaults: true,
+});
+const bridge = grpc.loadPackageDefinition(definition).bridge.v1;
+
+const channelOptions = {
+  // Each stream gets a connection of its own, so that a load balancer may send it to another replica.
+  'grpc.use_local_subchannel_pool': 1,
+  // Notices a bridge that vanished without a word.
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+};
+
+// After these, sending the same again is no use. Every other end of a stream is followed by a new one.
+const fatal = new Set(
+  ['INVALID_ARGUMENT', 'RESOURCE_EXHAUSTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED'].map((name) => grpc.status[name]),
+);
+
+// Publishes events on one long-lived stream, in order, none lost and none twice.
+//
+// Each event is kept until its ack. When the stream ends, what is not acked is sent again on the next one, in the same order and with the
+// same idempotency keys: what the bridge already has, it does not take twice.
+//
+// Emits 'rejected' (event, rejection) for an event that the bridge does not accept, 'reconnect' (reason, delayMs) before it connects again.
+export class Publisher extends EventEmitter {
+  #address;
+  #window;
+  #run = randomUUID();
+  #published = 0;
+  #unacked = [];
+  #stream = null;
+  #closing = false;
+  #ended;
+  #failure = null;
+
+  // The id of the newest event that was acked.
+  lastId = '';
+
+  // `window` is how many events may wait for their ack.
+  constructor(address, { window = 1000 } = {}) {
+    super();
+    this.#address = address;
+    this.#window = window;
+    this.#ended = this.#keepConnected().catch((error) => {
+      this.#failure = error;
+      this.emit('change');
+    });
+  }
+
+  // Takes an event ({ topic, type, text }, or another payload of bridge.v1.Event); waits only while the window is full. Throws when the
+  // publisher has failed.
+  async publish(event) {
+    while (this.#unacked.length >= this.#window && !this.#failure) await once(this, 'change');
+    if (this.#failure) throw this.#failure;
+    const number = (this.#published += 1);
+    const request = { request_id: String(number), events: [{ idempotency_key: `${this.#run}-${number}`, ...event }] };
+    this.#unacked.push(request);
+    this.#stream?.write(request);
+  }
+
+  // Waits for the ack of everything that was published.
+  async close() {
+    this.#closing = true;
+    this.#stream?.end();
+    this.emit('change');
+    await this.#ended;
+    if (this.#failure) throw this.#failure;
+  }
+
+  async #keepConnected() {
+    for (let failures = 0; ; failures += 1) {
+      const { status, hasAcked, retryAfterMs } = await this.#streamToItsEnd();
+      if (this.#isDone) return;
+      if (fatal.has(status.code)) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
+      if (hasAcked) failures = 0;
+      const delayMs = Math.max(retryAfterMs, Math.min(30_000, 100 * 2 ** failures) * (0.5 + Math.random()));
+      this.emit('reconnect', `${grpc.status[status.code]} ${status.details}`, delayMs);
+      await sleep(delayMs);
+      if (this.#isDone) return;
+    }
+  }
+
+  get #isDone() {
+    return this.#closing && this.#unacked.length === 0;
+  }
+
+  async #streamToItsEnd() {
+    const client = new bridge.Publisher(this.#address, grpc.credentials.createInsecure(), channelOptions);
+    const stream = client.Publish();
+    let hasAcked = false;
+    let retryAfterMs = 0;
+
+    stream.on('data', ({ acks, draining }) => {
+      for (const ack of acks) {
+        // Acks come in the order of the requests. Another one belongs to a request that was given up below.
+        const request = this.#unacked[0];
+        if (ack.request_id !== request?.request_id) continue;
+        const passing = ack.rejected.find(({ code }) => code === grpc.status.UNAVAILABLE || code === grpc.status.RESOURCE_EXHAUSTED);
+        if (passing) {
+          // Later it may be accepted: on the next stream, from this request on.
+          const { seconds = 0, nanos = 0 } = passing.retry_after ?? {};
+          retryAfterMs = seconds * 1000 + nanos / 1e6;
+          stream.cancel();
+          break;
+        }
+        hasAcked = true;
+        this.#unacked.shift();
+        if (ack.last_id) this.lastId = ack.last_id;
+        for (const rejection of ack.rejected) this.emit('rejected', request.events[rejection.index], rejection);
+        this.emit('change');
+      }
+      if (draining) {
+        // Nothing more on this stream: it is read to its end, so that everything on it is acked before the next stream goes on.
+        this.#stream = null;
+        stream.end();
+      }
+    });
+    stream.on('error', () => {});  // 'status' comes too
+
+    for (const request of this.#unacked) stream.write(request);
+    this.#stream = stream;
+    if (this.#closing) stream.end();
+
+    const status = await new Promise((resolve) => stream.once('status', resolve));
+    this.#stream = null;
+    client.close();
+    return { status, hasAcked, retryAfterMs };
+  }
+}

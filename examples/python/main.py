@@ -1,0 +1,33 @@
+"""Publishes the lines of standard input: topic<TAB>type<TAB>data."""
+
+import sys
+
+from bridge.v1.publisher_pb2 import Event
+from publisher import Publisher
+
+
+def main():
+    address = sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9090"
+    published = 0
+    rejected = 0
+
+    def on_rejected(event, rejection):
+        nonlocal rejected
+        rejected += 1
+        print(f"rejected (code {rejection.code}): {event.topic}: {rejection.message}", file=sys.stderr)
+
+    def on_reconnect(reason, delay):
+        print(f"{address}: {reason}; again in {delay * 1000:.0f} ms", file=sys.stderr)
+
+    publisher = Publisher(address, on_rejected=on_rejected, on_reconnect=on_reconnect)
+    for line in sys.stdin:
+        topic, _, rest = line.rstrip("\n").partition("\t")
+        type_, _, data = rest.partition("\t")
+        publisher.publish(Event(topic=topic, type=type_, text=data))
+        published += 1
+    publisher.close()
+    print(f"{published} published, {rejected} rejected, last id {publisher.last_id or 'none'}")
+
+
+if __name__ == "__main__":
+    main()
