@@ -1,11 +1,10 @@
-#include <sys/signalfd.h>
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
+#include <sys/signalfd.h>
+#include <unistd.h>
 #include <vector>
 
 #include <CLI/CLI.hpp>
@@ -32,16 +31,20 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
   CLI::App app("sse-bridge: backends publish events over gRPC, browsers receive them as Server-Sent Events.");
   app.set_version_flag("--version", "sse-bridge " BRIDGE_VERSION);
   std::string path;
-  auto* const config = app.add_option("--config", path, "The configuration, a YAML file; see docs/configuration.md")->type_name("FILE");
-  app.add_option("--set", arguments->source.overrides, "Sets one field, over the file: --set http.heartbeat=10s. May be repeated.")
+  auto* const config =
+      app.add_option("--config", path, "The configuration, a YAML file; see docs/configuration.md")->type_name("FILE");
+  app.add_option("--set", arguments->source.overrides,
+                 "Sets one field, over the file: --set http.heartbeat=10s. May be repeated.")
       ->type_name("PATH=VALUE")
       ->expected(1)
       ->take_all();
   app.add_flag("--check-config", arguments->is_check, "Checks the configuration and exits.");
   app.footer(
       "Without a file it runs with a log in memory, without authentication, on loopback addresses.\n"
-      "SIGTERM: drains (drain.delay, drain.window), then exits 0. SIGINT: the same without the delay. A second one: exits at once.\n"
-      "Exit codes: 0 drained, 1 could not start (an address is taken, ...), 2 wrong arguments or configuration, 143 ended at once.");
+      "SIGTERM: drains (drain.delay, drain.window), then exits 0. SIGINT: the same without the delay. A second one: "
+      "exits at once.\n"
+      "Exit codes: 0 drained, 1 could not start (an address is taken, ...), 2 wrong arguments or configuration, 143 "
+      "ended at once.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -107,7 +110,8 @@ class SignalWatcher final : public bridge::loop::Watcher {
         std::_Exit(kExitEndedAtOnce);
       }
       is_draining_ = true;
-      (*server_)->Drain(signal.ssi_signo == SIGINT ? bridge::Server::DrainDelay::kNone : bridge::Server::DrainDelay::kConfigured);
+      (*server_)->Drain(signal.ssi_signo == SIGINT ? bridge::Server::DrainDelay::kNone
+                                                   : bridge::Server::DrainDelay::kConfigured);
     }
   }
 
@@ -128,6 +132,9 @@ int Run(const Arguments& arguments) {
     return Fail(config.status(), kExitUsage);
   }
   if (arguments.is_check) {
+    if (const absl::Status checked = bridge::Server::Check(*config); !checked.ok()) {
+      return Fail(checked, kExitUsage);
+    }
     std::puts("the configuration is valid");
     return 0;
   }

@@ -1,14 +1,15 @@
 #include "bridge/metrics_page.h"
 
-#include <prometheus/metric_family.h>
-#include <prometheus/text_serializer.h>
-
 #include <algorithm>
 #include <limits>
 #include <utility>
 
+#include <prometheus/metric_family.h>
+#include <prometheus/text_serializer.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/hub/control_events.h"
 
 namespace bridge {
@@ -24,7 +25,9 @@ class Page {
   Page& Counter(const std::string& name, const std::string& help) { return Begin(name, help, MetricType::Counter); }
   Page& Gauge(const std::string& name, const std::string& help) { return Begin(name, help, MetricType::Gauge); }
 
-  Page& Value(uint64_t value, std::vector<ClientMetric::Label> labels = {}) { return Value(static_cast<double>(value), std::move(labels)); }
+  Page& Value(uint64_t value, std::vector<ClientMetric::Label> labels = {}) {
+    return Value(static_cast<double>(value), std::move(labels));
+  }
   Page& Value(double value, std::vector<ClientMetric::Label> labels = {}) {
     ClientMetric metric;
     metric.label = std::move(labels);
@@ -37,7 +40,8 @@ class Page {
     return *this;
   }
 
-  void Histogram(const std::string& name, const std::string& help, const std::vector<const base::LatencyHistogram*>& parts) {
+  void Histogram(const std::string& name, const std::string& help,
+                 const std::vector<const base::LatencyHistogram*>& parts) {
     Begin(name, help, MetricType::Histogram);
     ClientMetric metric;
     uint64_t cumulative = 0;
@@ -45,7 +49,8 @@ class Page {
       for (const auto* part : parts) {
         cumulative += part->count(i);
       }
-      const double bound = i < base::LatencyHistogram::kBounds ? base::LatencyHistogram::BoundSeconds(i) : std::numeric_limits<double>::infinity();
+      const double bound = i < base::LatencyHistogram::kBounds ? base::LatencyHistogram::BoundSeconds(i)
+                                                               : std::numeric_limits<double>::infinity();
       metric.histogram.bucket.push_back({.cumulative_count = cumulative, .upper_bound = bound});
     }
     metric.histogram.sample_count = cumulative;
@@ -70,7 +75,9 @@ class Page {
   std::vector<MetricFamily> families_;
 };
 
-ClientMetric::Label Label(std::string name, absl::string_view value) { return {.name = std::move(name), .value = std::string(value)}; }
+ClientMetric::Label Label(std::string name, absl::string_view value) {
+  return {.name = std::move(name), .value = std::string(value)};
+}
 
 uint64_t Sum(const MetricsSources& sources, base::Metric hub::HubMetrics::* member) {
   uint64_t sum = 0;
@@ -108,15 +115,18 @@ void AddStreams(const MetricsSources& sources, Page* page) {
 }
 
 void AddDeliveries(const MetricsSources& sources, Page* page) {
-  page->Counter("deliveries_total", "Events that have been handed to sockets, once per stream.").Value(Sum(sources, &hub::HubMetrics::deliveries));
+  page->Counter("deliveries_total", "Events that have been handed to sockets, once per stream.")
+      .Value(Sum(sources, &hub::HubMetrics::deliveries));
   page->Counter("delivered_bytes_total", "Bytes that have been handed to the sockets of event streams.")
       .Value(Sum(sources, &hub::HubMetrics::delivered_bytes));
-  page->Counter("heartbeats_total", "Heartbeats that have been sent.").Value(Sum(sources, &hub::HubMetrics::heartbeats));
+  page->Counter("heartbeats_total", "Heartbeats that have been sent.")
+      .Value(Sum(sources, &hub::HubMetrics::heartbeats));
   std::vector<const base::LatencyHistogram*> latencies;
   for (const auto* hub : sources.hubs) {
     latencies.push_back(&hub->latency);
   }
-  page->Histogram("delivery_latency_seconds", "From the acceptance of an event to its handing to a socket, for streams that keep up.", latencies);
+  page->Histogram("delivery_latency_seconds",
+                  "From the acceptance of an event to its handing to a socket, for streams that keep up.", latencies);
 }
 
 void AddHistory(const MetricsSources& sources, Page* page) {
@@ -131,8 +141,10 @@ void AddHistory(const MetricsSources& sources, Page* page) {
   }
   page->Gauge("history_events", "Events that can be replayed from memory.").Value(events);
   page->Gauge("history_bytes", "Memory of the events that can be replayed.").Value(bytes);
-  page->Gauge("history_oldest_age_seconds", "Age of the oldest event that can be replayed.").Value(static_cast<double>(oldest_ms) / 1000);
-  page->Gauge("pinned_bytes", "Frames that blocked streams have sent a part of.").Value(Sum(sources, &hub::HubMetrics::pinned_bytes));
+  page->Gauge("history_oldest_age_seconds", "Age of the oldest event that can be replayed.")
+      .Value(static_cast<double>(oldest_ms) / 1000);
+  page->Gauge("pinned_bytes", "Frames that blocked streams have sent a part of.")
+      .Value(Sum(sources, &hub::HubMetrics::pinned_bytes));
 }
 
 void AddPublishers(const MetricsSources& sources, Page* page) {
@@ -140,38 +152,49 @@ void AddPublishers(const MetricsSources& sources, Page* page) {
   page->Gauge("publishers", "Publish streams that are open.").Value(rpc.streams.value());
   page->Counter("publishers_opened_total", "Publish streams that have been opened.").Value(rpc.streams_opened.value());
   page->Counter("publish_requests_total", "Requests that publishers have sent.").Value(rpc.requests.value());
-  page->Counter("events_accepted_total", "Events that have been accepted, ephemeral ones too.").Value(rpc.accepted.value());
+  page->Counter("events_accepted_total", "Events that have been accepted, ephemeral ones too.")
+      .Value(rpc.accepted.value());
   page->Counter("events_ephemeral_total", "Ephemeral events that have been accepted.").Value(rpc.ephemeral.value());
-  page->Counter("events_deduplicated_total", "Repeats of events that had been accepted before.").Value(rpc.duplicates.value());
+  page->Counter("events_deduplicated_total", "Repeats of events that had been accepted before.")
+      .Value(rpc.duplicates.value());
   page->Counter("events_rejected_total", "Events that have been rejected, by google.rpc.Code.");
   for (size_t code = 1; code < rpc::RpcMetrics::kCodes; ++code) {
     if (rpc.rejected[code].value() != 0 || code == static_cast<size_t>(absl::StatusCode::kInvalidArgument)) {
-      page->Value(rpc.rejected[code].value(), {Label("code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code)))});
+      page->Value(rpc.rejected[code].value(),
+                  {Label("code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code)))});
     }
   }
-  page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and not been acked.").Value(rpc.bytes_in_flight.value());
+  page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and not been acked.")
+      .Value(rpc.bytes_in_flight.value());
 }
 
 void AddConnections(const MetricsSources& sources, Page* page) {
   const http::ConnectionMetrics& connections = *sources.connections;
   page->Counter("http_connections_total", "Connections that have been accepted.").Value(connections.accepted.value());
-  page->Gauge("http_connections", "Connections that are not event streams: they send a request, wait for an answer or are idle.")
+  page->Gauge("http_connections",
+              "Connections that are not event streams: they send a request, wait for an answer or are idle.")
       .Value(connections.open.value());
-  page->Counter("http_requests_total", "Requests that have been answered by a handler.").Value(connections.requests.value());
-  page->Counter("http_requests_refused_total", "Requests that were too large, too slow or malformed.").Value(connections.refused.value());
-  page->Counter("http_requests_timed_out_total", "Requests that did not arrive in time.").Value(connections.timed_out.value());
-  page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.").Value(connections.unsent_bytes.value());
+  page->Counter("http_requests_total", "Requests that have been answered by a handler.")
+      .Value(connections.requests.value());
+  page->Counter("http_requests_refused_total", "Requests that were too large, too slow or malformed.")
+      .Value(connections.refused.value());
+  page->Counter("http_requests_timed_out_total", "Requests that did not arrive in time.")
+      .Value(connections.timed_out.value());
+  page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.")
+      .Value(connections.unsent_bytes.value());
 }
 
 void AddLoops(const MetricsSources& sources, Page* page) {
-  page->Gauge("loop_longest_turn_seconds", "The longest turn of an event loop since the last scrape: nothing of that loop went out meanwhile.");
+  page->Gauge("loop_longest_turn_seconds",
+              "The longest turn of an event loop since the last scrape: nothing of that loop went out meanwhile.");
   for (size_t i = 0; i < sources.lags.size(); ++i) {
     page->Value(static_cast<double>(sources.lags[i]->longest_turn_ns.exchange(0, std::memory_order_relaxed)) / 1e9,
                 {Label("loop", absl::StrCat(i))});
   }
   page->Counter("loop_busy_seconds_total", "Time that an event loop was not waiting.");
   for (size_t i = 0; i < sources.lags.size(); ++i) {
-    page->Value(static_cast<double>(sources.lags[i]->busy_ns.load(std::memory_order_relaxed)) / 1e9, {Label("loop", absl::StrCat(i))});
+    page->Value(static_cast<double>(sources.lags[i]->busy_ns.load(std::memory_order_relaxed)) / 1e9,
+                {Label("loop", absl::StrCat(i))});
   }
   page->Counter("loop_turns_total", "Turns of an event loop.");
   for (size_t i = 0; i < sources.lags.size(); ++i) {

@@ -1,16 +1,17 @@
 #include "bridge/server.h"
 
+#include <algorithm>
 #include <malloc.h>
 #include <sys/resource.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
 #include "bridge/http/admin_handlers.h"
@@ -69,6 +70,15 @@ http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
           .send_timeout = ToAbsl(http.send_timeout())};
 }
 
+absl::StatusOr<payload::Transcoder> CreateTranscoder(const config::v1::Config& config) {
+  const config::v1::Payload& payload = config.payload();
+  const bool is_original = payload.json_names() == config::v1::Payload::original;
+  return payload::Transcoder::Create(
+      {.descriptor_set_files = {payload.descriptor_sets().begin(), payload.descriptor_sets().end()},
+       .json_names = is_original ? payload::JsonNames::kOriginal : payload::JsonNames::kLowerCamel,
+       .bytes_max = config.http().max_frame_bytes()});
+}
+
 std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(std::max<int64_t>(duration.seconds(), 1));
 }
@@ -112,7 +122,8 @@ Server::~Server() {
 }
 
 absl::Status Server::Start() {
-  RETURN_IF_ERROR(CreateTranscoder());
+  ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
+  transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
   log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
       .idempotency_window = absl::ToChronoNanoseconds(ToAbsl(config_.log().idempotency_window())),
       .idempotency_keys_max = config_.log().idempotency_keys_max(),
@@ -130,16 +141,7 @@ absl::Status Server::Start() {
   return absl::OkStatus();
 }
 
-absl::Status Server::CreateTranscoder() {
-  const config::v1::Payload& payload = config_.payload();
-  const bool is_original = payload.json_names() == config::v1::Payload::original;
-  ASSIGN_OR_RETURN(payload::Transcoder transcoder,
-                   payload::Transcoder::Create({.descriptor_set_files = {payload.descriptor_sets().begin(), payload.descriptor_sets().end()},
-                                                .json_names = is_original ? payload::JsonNames::kOriginal : payload::JsonNames::kLowerCamel,
-                                                .bytes_max = config_.http().max_frame_bytes()}));
-  transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
-  return absl::OkStatus();
-}
+absl::Status Server::Check(const config::v1::Config& config) { return CreateTranscoder(config).status(); }
 
 void Server::CreateHubs() {
   const config::v1::Http& http = config_.http();
@@ -150,13 +152,15 @@ void Server::CreateHubs() {
       .retry = ToAbsl(http.retry()),
       .send_timeout = ToAbsl(http.send_timeout()),
       .stream_max_age = ToAbsl(http.stream_max_age()),
-      .slow_client = http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
+      .slow_client =
+          http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
       .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes())};
   std::vector<hub::FrameSink*> sinks;
   for (size_t i = 0; i < count; ++i) {
     loops_.push_back(std::make_unique<loop::LoopThread>(absl::StrCat("loop-", i).c_str()));
     hubs_.emplace_back();
-    loops_[i]->BlockOn([&, hub = &hubs_[i]] { *hub = std::make_unique<hub::Hub>(&loops_[i]->loop(), log_.get(), options); });
+    loops_[i]->BlockOn(
+        [&, hub = &hubs_[i]] { *hub = std::make_unique<hub::Hub>(&loops_[i]->loop(), log_.get(), options); });
     sinks.push_back(hubs_[i].get());
   }
   feed_.Start(log_.get(), std::move(sinks));
@@ -176,7 +180,8 @@ absl::Status Server::StartHttp() {
     loops.push_back(&loops_[i]->loop());
   }
   events_ = std::make_unique<http::EventsHandlers>(
-      http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()}, .streams_max = StreamsMax(http, RaiseDescriptorLimit())},
+      http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()},
+                                    .streams_max = StreamsMax(http, RaiseDescriptorLimit())},
       std::move(hubs), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
@@ -184,9 +189,11 @@ absl::Status Server::StartHttp() {
     http::AddConsoleRoutes(dispatcher_.get());
   }
   if (config::IsLoopback(AddressOf(http.address()))) {
-    dispatcher_->SetGuard([this](const httplib::Request& request, httplib::Response& response) { return GuardHost(request, response); });
+    dispatcher_->SetGuard(
+        [this](const httplib::Request& request, httplib::Response& response) { return GuardHost(request, response); });
   }
-  dispatcher_->SetFinisher([this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
+  dispatcher_->SetFinisher(
+      [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
   http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http));
   const config::Address address = AddressOf(http.address());
   return http_->Listen(address.host, address.port);
@@ -195,10 +202,11 @@ absl::Status Server::StartHttp() {
 absl::Status Server::StartAdmin() {
   control_->AssertOnLoop();
   admin_dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(config_.http().idle_timeout()));
-  http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .not_ready_reason = [this] { return NotReadyReason(); }},
-                       admin_dispatcher_.get());
-  admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_}, admin_dispatcher_.get(),
-                                              LimitsOf(config_.http()));
+  http::AddAdminRoutes(
+      {.metrics = [this] { return Metrics(); }, .not_ready_reason = [this] { return NotReadyReason(); }},
+      admin_dispatcher_.get());
+  admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_},
+                                              admin_dispatcher_.get(), LimitsOf(config_.http()));
   const config::Address address = AddressOf(config_.admin().address());
   return admin_->Listen(address.host, address.port);
 }
@@ -228,19 +236,23 @@ absl::Status Server::StartGrpc() {
 
 bool Server::GuardHost(const httplib::Request& /*request*/, httplib::Response& response) const {
   const std::string host = absl::AsciiStrToLower(http::Exchange::Current().head->host);
-  // A page of another name that resolves to this machine must not read its events (DNS rebinding); addresses and localhost are no such names.
-  const bool is_address = absl::StrContains(host, ":") || (!host.empty() && absl::ascii_isdigit(static_cast<unsigned char>(host.back())));
+  // A page of another name that resolves to this machine must not read its events (DNS rebinding); addresses and
+  // localhost are no such names.
+  const bool is_address =
+      absl::StrContains(host, ":") || (!host.empty() && absl::ascii_isdigit(static_cast<unsigned char>(host.back())));
   const auto& allowed = config_.http().allowed_hosts();
   if (host.empty() || is_address || host == "localhost" || absl::EndsWith(host, ".localhost") ||
-      std::any_of(allowed.begin(), allowed.end(), [&](const std::string& name) { return absl::EqualsIgnoreCase(name, host); })) {
+      std::any_of(allowed.begin(), allowed.end(),
+                  [&](const std::string& name) { return absl::EqualsIgnoreCase(name, host); })) {
     return true;
   }
-  http::SetProblem({.status = 421,
-                    .detail = absl::StrCat("the bridge listens on a loopback address without authentication and is not called \"", host,
-                                           "\"; if it is, add the name to http.allowed_hosts"),
-                    .parameter = "Host",
-                    .example = "localhost"},
-                   &response);
+  http::SetProblem(
+      {.status = 421,
+       .detail = absl::StrCat("the bridge listens on a loopback address without authentication and is not called \"",
+                              host, "\"; if it is, add the name to http.allowed_hosts"),
+       .parameter = "Host",
+       .example = "localhost"},
+      &response);
   return false;
 }
 
@@ -296,7 +308,8 @@ void Server::Drain(DrainDelay delay) {
     return;
   }
   const absl::Duration wait = delay == DrainDelay::kNone ? absl::ZeroDuration() : ToAbsl(config_.drain().delay());
-  ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)}, {"window", absl::FormatDuration(ToAbsl(config_.drain().window()))}});
+  ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)},
+                            {"window", absl::FormatDuration(ToAbsl(config_.drain().window()))}});
   delay_timer_ = std::make_unique<ControlTimer>([this] { BeginDrainWindow(); });
   control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
 }
@@ -305,9 +318,7 @@ void Server::BeginDrainWindow() {
   control_->AssertOnLoop();
   const absl::Duration window = ToAbsl(config_.drain().window());
   undrained_ = hubs_.size() + 1;
-  const auto note_drained = [this] {
-    control_->Post([this] { NoteDrained(); });
-  };
+  const auto note_drained = [this] { control_->Post([this] { NoteDrained(); }); };
 
   service_->BeginDrain();
   publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
@@ -22,9 +23,11 @@
 
 namespace bridge {
 
-// The whole bridge, put together from its configuration: the list of its parts, the order of their start and of their end.
+// The whole bridge, put together from its configuration: the list of its parts, the order of their start and of their
+// end.
 //
-// Lives on the control loop, which is the main thread's: it accepts connections, serves the admin port and drives the drain.
+// Lives on the control loop, which is the main thread's: it accepts connections, serves the admin port and drives the
+// drain.
 class Server {
  public:
   // `control` outlives it and must not run yet.
@@ -34,18 +37,20 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  // Checks what the configuration names outside itself (files), as Start would. The error says what to change.
+  static absl::Status Check(const config::v1::Config& config);
+
   // Starts to serve. The error says what to change.
   absl::Status Start();
 
   enum class DrainDelay { kConfigured, kNone };
-  // Not ready but still serving for drain.delay; then tells publishers to finish, writes each event stream up to the log's end and closes them
-  // one by one over drain.window; then stops the control loop. On the control loop.
+  // Not ready but still serving for drain.delay; then tells publishers to finish, writes each event stream up to the
+  // log's end and closes them one by one over drain.window; then stops the control loop. On the control loop.
   void Drain(DrainDelay delay);
 
  private:
   class ControlTimer;
 
-  absl::Status CreateTranscoder();
   void CreateHubs();
   absl::Status StartHttp();
   absl::Status StartAdmin();
@@ -55,7 +60,8 @@ class Server {
   std::string NotReadyReason() const;
   std::string Metrics() const;
 
-  // Gives memory back to the system after many streams have left or much history has gone, which the allocator does not do by itself.
+  // Gives memory back to the system after many streams have left or much history has gone, which the allocator does not
+  // do by itself.
   void TrimMemory();
 
   void BeginDrainWindow();

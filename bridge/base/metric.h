@@ -13,8 +13,12 @@ namespace bridge::base {
 // Relaxed: it orders nothing, and a reader may see it a moment late.
 class Metric {
  public:
-  void Add(uint64_t amount) { value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed); }
-  void Sub(uint64_t amount) { value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed); }
+  void Add(uint64_t amount) {
+    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
+  void Sub(uint64_t amount) {
+    value_.store(value_.load(std::memory_order_relaxed) - amount, std::memory_order_relaxed);
+  }
   void Set(uint64_t value) { value_.store(value, std::memory_order_relaxed); }
   uint64_t value() const { return value_.load(std::memory_order_relaxed); }
 

@@ -51,7 +51,8 @@ std::optional<Refusal> ChunkedDecoder::Decode(absl::string_view* input, std::str
           return refusal;
         }
         if (chunk_left_ > body_bytes_max_ - std::min(body_bytes_max_, body->size())) {
-          return Refusal{.status = 413, .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", body_bytes_max_)};
+          return Refusal{.status = 413,
+                         .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", body_bytes_max_)};
         }
         break;
       case State::kDataEnd:
@@ -78,7 +79,8 @@ std::optional<Refusal> ChunkedDecoder::TakeSizeLine(absl::string_view line) {
   const absl::string_view digits = line.substr(0, line.find(';'));
   constexpr size_t kDigitsMax = 8;
   if (digits.empty() || digits.size() > kDigitsMax ||
-      !std::all_of(digits.begin(), digits.end(), [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); }) ||
+      !std::all_of(digits.begin(), digits.end(),
+                   [](char c) { return absl::ascii_isxdigit(static_cast<unsigned char>(c)); }) ||
       !absl::SimpleHexAtoi(digits, &chunk_left_)) {
     return BadChunk("a chunk's size must be one to eight hexadecimal digits");
   }

@@ -6,12 +6,13 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/request_head.h"
 
 namespace bridge::http {
 
-// Takes the chunked transfer coding off a body (RFC 9112 §7.1), strictly: lines end with CR LF, sizes are hexadecimal digits and nothing else,
-// chunk extensions and trailers are bounded and dropped.
+// Takes the chunked transfer coding off a body (RFC 9112 §7.1), strictly: lines end with CR LF, sizes are hexadecimal
+// digits and nothing else, chunk extensions and trailers are bounded and dropped.
 class ChunkedDecoder {
  public:
   explicit ChunkedDecoder(size_t body_bytes_max) : body_bytes_max_(body_bytes_max) {}

@@ -1,16 +1,16 @@
 #include "bridge/http/connection.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
 
@@ -149,7 +149,9 @@ Connection::Progress Connection::TakeHead() {
   const size_t end = input_.find("\r\n\r\n");
   const size_t size = end == std::string::npos ? input_.size() : end + 4;
   if (size > context_->limits.head_bytes_max) {
-    Refuse({.status = 431, .detail = absl::StrCat("the request's head is larger than http.max_head_bytes, ", context_->limits.head_bytes_max)});
+    Refuse({.status = 431,
+            .detail = absl::StrCat("the request's head is larger than http.max_head_bytes, ",
+                                   context_->limits.head_bytes_max)});
     return Progress::kRefused;
   }
   if (end == std::string::npos) {
@@ -171,7 +173,8 @@ Connection::Progress Connection::TakeHead() {
   }
   const RequestHead& head = pending_->head;
   if (head.content_length.value_or(0) > context_->limits.body_bytes_max) {
-    Refuse({.status = 413, .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", context_->limits.body_bytes_max)});
+    Refuse({.status = 413,
+            .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", context_->limits.body_bytes_max)});
     return Progress::kRefused;
   }
   if (head.is_chunked) {
@@ -230,8 +233,8 @@ void Connection::Refuse(const Refusal& refusal) {
   context_->metrics->refused.Add(1);
   pending_ = nullptr;
   const std::string body = ProblemJson({.status = refusal.status, .detail = refusal.detail});
-  Respond(absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status), "\r\nContent-Type: ", kProblemContentType,
-                       "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
+  Respond(absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status), "\r\nContent-Type: ",
+                       kProblemContentType, "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
           /*is_keep_alive=*/false);
 }
 

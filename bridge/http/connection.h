@@ -10,6 +10,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/time/time.h"
+
 #include "bridge/base/clock.h"
 #include "bridge/base/metric.h"
 #include "bridge/http/chunked_decoder.h"
@@ -45,8 +46,8 @@ struct ConnectionMetrics {
 // What the connections of one loop share.
 struct ConnectionContext;
 
-// One connection from a client, up to the point where an event stream takes its socket over. Reads a request whole, within bounds, has it
-// answered, and sends the answer: so a slow client costs its bytes and no thread or stack.
+// One connection from a client, up to the point where an event stream takes its socket over. Reads a request whole,
+// within bounds, has it answered, and sends the answer: so a slow client costs its bytes and no thread or stack.
 //
 // Lives on its EventLoop; owns itself, and is destroyed when the connection ends or is parked.
 class Connection final : private loop::Watcher, private loop::Timer {

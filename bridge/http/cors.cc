@@ -28,7 +28,8 @@ void Cors::AddHeaders(const httplib::Request& request, httplib::Response* respon
   if (origin.empty() || !IsAllowed(origin)) {
     return;
   }
-  const bool is_any = std::find(options_.allowed_origins.begin(), options_.allowed_origins.end(), "*") != options_.allowed_origins.end();
+  const bool is_any = std::find(options_.allowed_origins.begin(), options_.allowed_origins.end(), "*") !=
+                      options_.allowed_origins.end();
   response->set_header("Access-Control-Allow-Origin", is_any ? "*" : origin);
   response->set_header("Access-Control-Expose-Headers", kExposedHeaders);
   if (options_.allow_credentials) {
@@ -36,7 +37,8 @@ void Cors::AddHeaders(const httplib::Request& request, httplib::Response* respon
   }
 }
 
-void Cors::AnswerPreflight(const httplib::Request& request, absl::string_view methods, httplib::Response* response) const {
+void Cors::AnswerPreflight(const httplib::Request& request, absl::string_view methods,
+                           httplib::Response* response) const {
   response->status = 204;
   response->set_header("Allow", std::string(methods));
   if (IsAllowed(request.get_header_value("Origin"))) {

@@ -1,16 +1,15 @@
 #pragma once
 
+#include <httplib.h>
 #include <string>
 #include <vector>
-
-#include <httplib.h>
 
 #include "absl/strings/string_view.h"
 
 namespace bridge::http {
 
-// Which pages of other origins may read the bridge's answers (WHATWG Fetch, CORS protocol). With no origins: only the same origin, for which
-// no header is needed.
+// Which pages of other origins may read the bridge's answers (WHATWG Fetch, CORS protocol). With no origins: only the
+// same origin, for which no header is needed.
 //
 // Immutable.
 class Cors {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/problem.h"
 
 namespace bridge::http {
@@ -77,8 +78,8 @@ class Dispatcher::Library final : public httplib::Server {
   }
   template <typename S>
   void ProcessOfThisVersion(httplib::Stream& stream, bool close, bool& closed,
-                            bool (S::*process)(httplib::Stream&, const std::string&, int, const std::string&, int, bool, bool&,
-                                               const SetUp&)) {
+                            bool (S::*process)(httplib::Stream&, const std::string&, int, const std::string&, int, bool,
+                                               bool&, const SetUp&)) {
     (this->*process)(stream, std::string(), 0, std::string(), 0, close, closed, nullptr);
   }
 };
@@ -107,15 +108,14 @@ Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::Route(absl::string_view method, const std::string& path, Handler handler) {
   if (method == "POST") {
-    // Its body is read by the library, which then looks the path up itself: a literal one, so the regular expression has no repetition.
+    // Its body is read by the library, which then looks the path up itself: a literal one, so the regular expression
+    // has no repetition.
     library_->Post(path, handler);
   }
   routes_[path].emplace(method, std::move(handler));
 }
 
-void Dispatcher::SetFinisher(Handler finisher) {
-  library_->set_post_routing_handler(std::move(finisher));
-}
+void Dispatcher::SetFinisher(Handler finisher) { library_->set_post_routing_handler(std::move(finisher)); }
 
 bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::Response& response) const {
   if (guard_ && !guard_(request, response)) {
@@ -127,7 +127,8 @@ bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::R
     return true;
   }
   const Methods& methods = route->second;
-  const absl::string_view method = request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method);
+  const absl::string_view method =
+      request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method);
   const auto handler = methods.find(method);
   if (handler != methods.end()) {
     if (method == "POST") {
@@ -150,7 +151,8 @@ bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::R
   if (method == "OPTIONS") {
     response.status = 204;
   } else {
-    SetProblem({.status = 405, .detail = absl::StrCat("the method ", request.method, " is not served here; use one of ", allow)},
+    SetProblem({.status = 405,
+                .detail = absl::StrCat("the method ", request.method, " is not served here; use one of ", allow)},
                &response);
   }
   response.set_header("Allow", allow);

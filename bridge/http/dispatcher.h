@@ -2,19 +2,19 @@
 
 #include <chrono>
 #include <functional>
+#include <httplib.h>
 #include <map>
 #include <memory>
 #include <string>
 
-#include <httplib.h>
-
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/exchange.h"
 
 namespace bridge::http {
 
-// Routes requests by cpp-httplib, without its sockets and threads: a whole request goes in as text, the response comes out as text. One for all
-// loops.
+// Routes requests by cpp-httplib, without its sockets and threads: a whole request goes in as text, the response comes
+// out as text. One for all loops.
 //
 // Thread-safe once all routes have been added. What differs between the library's versions stands in dispatcher.cc.
 class Dispatcher {
@@ -27,7 +27,8 @@ class Dispatcher {
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
-  // Paths are literal. A GET route answers HEAD too; an OPTIONS route that is not given is answered with the Allow header.
+  // Paths are literal. A GET route answers HEAD too; an OPTIONS route that is not given is answered with the Allow
+  // header.
   void Route(absl::string_view method, const std::string& path, Handler handler);
 
   // Runs before every route; where it returns false, its response is the answer.

@@ -1,10 +1,9 @@
 #include "bridge/http/event_stream.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <array>
 #include <cerrno>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 namespace bridge::http {
@@ -24,7 +23,9 @@ void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selec
   hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), wants_heartbeat_events);
 }
 
-EventStream::EventStream(int fd, hub::Hub* hub, base::SharedMetric* open) : hub_(hub), open_(open), fd_(fd) { open_->Add(1); }
+EventStream::EventStream(int fd, hub::Hub* hub, base::SharedMetric* open) : hub_(hub), open_(open), fd_(fd) {
+  open_->Add(1);
+}
 
 EventStream::~EventStream() { open_->Sub(1); }
 

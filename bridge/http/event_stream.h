@@ -4,10 +4,11 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
+
 #include "bridge/base/metric.h"
+#include "bridge/http/exchange.h"
 #include "bridge/hub/hub.h"
 #include "bridge/hub/subscription.h"
-#include "bridge/http/exchange.h"
 #include "bridge/loop/event_loop.h"
 
 namespace bridge::http {

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/event_stream.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
@@ -65,7 +66,8 @@ void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& r
   }
 }
 
-void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response) {
+void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request,
+                          httplib::Response* response) {
   SetStreamHeaders(response);
   // Shared, because the library copies its providers.
   const auto pending = std::make_shared<SubscribeRequest>(std::move(subscribe));
@@ -77,7 +79,8 @@ void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httpl
     }
     opened_.Add(1);
     Exchange::Current().park = [this, hub, pending, begun = std::move(opening)](ParkedSocket socket) mutable {
-      EventStream::Start(std::move(socket), hub, std::move(pending->selection), std::move(begun), pending->wants_heartbeat_events, &open_);
+      EventStream::Start(std::move(socket), hub, std::move(pending->selection), std::move(begun),
+                         pending->wants_heartbeat_events, &open_);
     };
     return false;  // the rest of the response is written by the hub
   };
@@ -90,16 +93,19 @@ void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httpl
   }
 }
 
-void EventsHandlers::RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request, httplib::Response* response) {
+void EventsHandlers::RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
+                                   httplib::Response* response) {
   hub->loop().AssertOnLoop();
   refused_[static_cast<size_t>(refusal)].Add(1);
   Exchange::Current().must_close = true;
   const absl::Duration retry = hub->JitteredRetry();
   if (request.method == "POST") {
-    SetProblem({.status = 503,
-                .detail = refusal == PassingRefusal::kDraining ? "the bridge is about to stop; ask again, another replica will answer"
-                                                               : "the bridge serves as many event streams as it may (http.max_event_streams); ask again later"},
-               response);
+    SetProblem(
+        {.status = 503,
+         .detail = refusal == PassingRefusal::kDraining
+                       ? "the bridge is about to stop; ask again, another replica will answer"
+                       : "the bridge serves as many event streams as it may (http.max_event_streams); ask again later"},
+        response);
     response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
     return;
   }

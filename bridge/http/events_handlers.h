@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/metric.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
@@ -46,7 +47,8 @@ class EventsHandlers {
  private:
   void Serve(const httplib::Request& request, httplib::Response& response);
   void Open(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
-  void RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
+  void RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
+                     httplib::Response* response);
 
   const Options options_;
   const std::vector<hub::Hub*> hubs_;

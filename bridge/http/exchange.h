@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
+
 #include "bridge/http/request_head.h"
 
 namespace bridge::loop {
@@ -16,7 +17,8 @@ namespace bridge::http {
 
 // A connection's socket on its way from the HTTP server to who goes on with it.
 struct ParkedSocket {
-  // Now owned by the receiver, and watched on the loop by `watcher`, from which it has to be taken over (EventLoop::Rewatch).
+  // Now owned by the receiver, and watched on the loop by `watcher`, from which it has to be taken over
+  // (EventLoop::Rewatch).
   int fd;
   loop::EventLoop* loop;
   loop::Watcher* watcher;
@@ -24,14 +26,16 @@ struct ParkedSocket {
   std::string unsent;
 };
 
-// One request while it is being answered. The library's handlers get no connection; they find it here, on the event loop's thread.
+// One request while it is being answered. The library's handlers get no connection; they find it here, on the event
+// loop's thread.
 struct Exchange {
   using Park = absl::AnyInvocable<void(ParkedSocket)>;
 
   const RequestHead* head;
   // Which of the server's event loops this is.
   size_t loop_index;
-  // Set by a content provider that returns false because the response goes on elsewhere: the connection is not closed, its socket goes there.
+  // Set by a content provider that returns false because the response goes on elsewhere: the connection is not closed,
+  // its socket goes there.
   Park park;
   // No further request is read from this connection.
   bool must_close = false;

@@ -3,16 +3,17 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-
 #include <utility>
 
 #include "absl/synchronization/blocking_counter.h"
+
 #include "bridge/base/status_macros.h"
 
 namespace bridge::http {
 namespace {
 
-// What the kernel may hold for one client: a slow one costs this much and no more. The kernel doubles it for its own overhead.
+// What the kernel may hold for one client: a slow one costs this much and no more. The kernel doubles it for its own
+// overhead.
 constexpr int kSendBufferBytes = 64 << 10;
 
 void SetSocketOptions(int fd, const ConnectionLimits& limits) {
@@ -30,8 +31,11 @@ HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop
                        const ConnectionLimits& limits)
     : accept_loop_(accept_loop), limits_(limits) {
   for (loop::EventLoop* loop : loops) {
-    contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{
-        .loop = loop, .loop_index = contexts_.size(), .dispatcher = dispatcher, .limits = limits, .metrics = &metrics_}));
+    contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{.loop = loop,
+                                                                              .loop_index = contexts_.size(),
+                                                                              .dispatcher = dispatcher,
+                                                                              .limits = limits,
+                                                                              .metrics = &metrics_}));
   }
 }
 
@@ -52,7 +56,8 @@ HttpServer::~HttpServer() {
 }
 
 absl::Status HttpServer::Listen(const std::string& host, uint16_t port) {
-  ASSIGN_OR_RETURN(listener_, Listener::Create(accept_loop_, host, port, [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
+  ASSIGN_OR_RETURN(listener_, Listener::Create(accept_loop_, host, port,
+                                               [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
   return absl::OkStatus();
 }
 

@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+
 #include "bridge/http/connection.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/listener.h"
@@ -18,10 +19,12 @@ namespace bridge::http {
 
 // Accepts connections on one loop and hands them, in turn, to the loops that serve them.
 //
-// Lives on `accept_loop`. The loops and the dispatcher outlive it; on destruction the loops must run, and its connections are closed.
+// Lives on `accept_loop`. The loops and the dispatcher outlive it; on destruction the loops must run, and its
+// connections are closed.
 class HttpServer {
  public:
-  HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher, const ConnectionLimits& limits);
+  HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
+             const ConnectionLimits& limits);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

@@ -1,18 +1,18 @@
 #include "bridge/http/listener.h"
 
+#include <array>
+#include <cerrno>
+#include <cstring>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+
 #include "bridge/ops/logging.h"
 
 namespace bridge::http {
@@ -28,8 +28,8 @@ std::string AddressOf(int fd) {
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
   auto* const address = reinterpret_cast<sockaddr*>(&storage);
-  if (getsockname(fd, address, &size) != 0 ||
-      getnameinfo(address, size, host.data(), host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+  if (getsockname(fd, address, &size) != 0 || getnameinfo(address, size, host.data(), host.size(), port.data(),
+                                                          port.size(), NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
     return "unknown";
   }
   const bool is_v6 = storage.ss_family == AF_INET6;
@@ -38,8 +38,8 @@ std::string AddressOf(int fd) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(loop::EventLoop* loop, const std::string& host, uint16_t port,
-                                                           OnAccepted on_accepted) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(loop::EventLoop* loop, const std::string& host,
+                                                           uint16_t port, OnAccepted on_accepted) {
   loop->AssertOnLoop();
   const std::string shown = absl::StrCat(absl::StrContains(host, ":") ? absl::StrCat("[", host, "]") : host, ":", port);
   addrinfo hints{};
@@ -75,7 +75,11 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(loop::EventLoop* loop
 }
 
 Listener::Listener(loop::EventLoop* loop, int fd, OnAccepted on_accepted)
-    : loop_(loop), fd_(fd), on_accepted_(std::move(on_accepted)), address_(AddressOf(fd)), log_limiter_(absl::Seconds(10)) {}
+    : loop_(loop),
+      fd_(fd),
+      on_accepted_(std::move(on_accepted)),
+      address_(AddressOf(fd)),
+      log_limiter_(absl::Seconds(10)) {}
 
 Listener::~Listener() {
   loop_->AssertOnLoop();

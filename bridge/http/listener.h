@@ -7,12 +7,14 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/statusor.h"
+
 #include "bridge/loop/event_loop.h"
 #include "bridge/ops/log_limiter.h"
 
 namespace bridge::http {
 
-// A listening socket, and the accepting of its connections. Out of descriptors it pauses and goes on: it neither spins nor gives up.
+// A listening socket, and the accepting of its connections. Out of descriptors it pauses and goes on: it neither spins
+// nor gives up.
 //
 // Lives on its EventLoop.
 class Listener final : private loop::Watcher, private loop::Timer {

@@ -1,8 +1,7 @@
 #pragma once
 
-#include <string>
-
 #include <httplib.h>
+#include <string>
 
 namespace bridge::http {
 

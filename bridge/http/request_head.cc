@@ -71,7 +71,8 @@ std::optional<Refusal> CheckTarget(RequestHead* head) {
 std::optional<Refusal> ParseRequestLine(absl::string_view line, RequestHead* head) {
   const std::vector<absl::string_view> parts = absl::StrSplit(line, ' ');
   if (parts.size() != 3 || !IsToken(parts[0])) {
-    return BadRequest(absl::StrCat("request line ", Shown(line), ": must be METHOD, target and version, with one space between"));
+    return BadRequest(
+        absl::StrCat("request line ", Shown(line), ": must be METHOD, target and version, with one space between"));
   }
   head->method = parts[0];
   head->target = parts[1];
@@ -81,7 +82,8 @@ std::optional<Refusal> ParseRequestLine(absl::string_view line, RequestHead* hea
   } else if (version == "HTTP/1.0") {
     head->minor_version = 0;
   } else if (absl::StartsWith(version, "HTTP/") && version.size() == 8) {
-    return Refusal{.status = 505, .detail = absl::StrCat("version ", Shown(version), ": HTTP/1.1 and HTTP/1.0 are spoken here")};
+    return Refusal{.status = 505,
+                   .detail = absl::StrCat("version ", Shown(version), ": HTTP/1.1 and HTTP/1.0 are spoken here")};
   } else {
     return BadRequest(absl::StrCat("version ", Shown(version), ": must be HTTP/1.1 or HTTP/1.0"));
   }
@@ -142,16 +144,20 @@ std::optional<Refusal> CheckFraming(RequestHead* head) {
       head->content_length = length;
     } else if (absl::EqualsIgnoreCase(header.name, "Transfer-Encoding")) {
       if (head->is_chunked || !absl::EqualsIgnoreCase(header.value, "chunked")) {
-        return Refusal{.status = 501, .detail = absl::StrCat("Transfer-Encoding ", Shown(header.value), ": only one, chunked, is known here")};
+        return Refusal{
+            .status = 501,
+            .detail = absl::StrCat("Transfer-Encoding ", Shown(header.value), ": only one, chunked, is known here")};
       }
       head->is_chunked = true;
     } else if (absl::EqualsIgnoreCase(header.name, "Content-Encoding")) {
       if (!absl::EqualsIgnoreCase(header.value, "identity")) {
-        return Refusal{.status = 415, .detail = absl::StrCat("Content-Encoding ", Shown(header.value), ": send the body as it is")};
+        return Refusal{.status = 415,
+                       .detail = absl::StrCat("Content-Encoding ", Shown(header.value), ": send the body as it is")};
       }
     } else if (absl::EqualsIgnoreCase(header.name, "Expect")) {
       if (!absl::EqualsIgnoreCase(header.value, "100-continue")) {
-        return Refusal{.status = 417, .detail = absl::StrCat("Expect ", Shown(header.value), ": only 100-continue is known here")};
+        return Refusal{.status = 417,
+                       .detail = absl::StrCat("Expect ", Shown(header.value), ": only 100-continue is known here")};
       }
       head->expects_continue = head->minor_version == 1;
     }
@@ -184,7 +190,8 @@ bool IsDealtWith(absl::string_view name) {
   constexpr std::array<absl::string_view, 11> kNames = {
       "Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect",     "Connection", "Range",
       "If-Range",       "REMOTE_ADDR",       "REMOTE_PORT",      "LOCAL_ADDR", "LOCAL_PORT"};
-  return std::any_of(kNames.begin(), kNames.end(), [&](absl::string_view known) { return absl::EqualsIgnoreCase(name, known); });
+  return std::any_of(kNames.begin(), kNames.end(),
+                     [&](absl::string_view known) { return absl::EqualsIgnoreCase(name, known); });
 }
 
 }  // namespace
@@ -216,10 +223,10 @@ std::optional<absl::string_view> HostOfAuthority(absl::string_view authority) {
   const bool is_host = !host.empty() && std::all_of(host.begin(), host.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains(".-_~:%", c);
   });
-  const bool is_port = rest.empty() || (rest[0] == ':' && rest.size() <= 6 &&
-                                        std::all_of(rest.begin() + 1, rest.end(), [](char c) {
-                                          return absl::ascii_isdigit(static_cast<unsigned char>(c));
-                                        }));
+  const bool is_port =
+      rest.empty() || (rest[0] == ':' && rest.size() <= 6 && std::all_of(rest.begin() + 1, rest.end(), [](char c) {
+                         return absl::ascii_isdigit(static_cast<unsigned char>(c));
+                       }));
   return is_host && is_port ? std::optional(host) : std::nullopt;
 }
 

@@ -1,7 +1,5 @@
 #include "bridge/http/subscribe_request.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -9,12 +7,15 @@
 #include <utility>
 #include <vector>
 
+#include <google/protobuf/util/json_util.h>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/v1/http.pb.h"
 #include "bridge/topic/pattern.h"
 
@@ -70,8 +71,9 @@ std::variant<Raw, Problem> ReadQuery(const httplib::Request& request) {
     } else if (name == "heartbeat") {
       is_first = set_once(&raw.heartbeat, &has_heartbeat, value);
     } else {
-      return Problem{.detail = absl::StrCat("the query parameter ", Shown(name),
-                                            " is not known; known are topic, type, lastEventId, last_event_id, replay and heartbeat"),
+      return Problem{.detail = absl::StrCat(
+                         "the query parameter ", Shown(name),
+                         " is not known; known are topic, type, lastEventId, last_event_id, replay and heartbeat"),
                      .parameter = absl::CHexEscape(name.substr(0, 100)),
                      .example = std::string(kQueryExample)};
     }
@@ -90,17 +92,20 @@ std::variant<Raw, Problem> ReadBody(const httplib::Request& request) {
   const absl::string_view media_type =
       absl::StripAsciiWhitespace(absl::string_view(content_type).substr(0, content_type.find(';')));
   if (!absl::EqualsIgnoreCase(media_type, "application/json")) {
-    return Problem{.status = 415,
-                   .detail = absl::StrCat("the content type ", Shown(content_type), " is not taken; send application/json"),
-                   .parameter = "Content-Type",
-                   .example = "application/json"};
+    return Problem{
+        .status = 415,
+        .detail = absl::StrCat("the content type ", Shown(content_type), " is not taken; send application/json"),
+        .parameter = "Content-Type",
+        .example = "application/json"};
   }
   v1::SubscribeRequest body;
   const auto status = google::protobuf::util::JsonStringToMessage(request.body, &body);
   if (!status.ok()) {
-    return Problem{.detail = absl::StrCat("the body is not the JSON of a subscription: ",
-                                          absl::CHexEscape(absl::string_view(status.message().data(), std::min<size_t>(status.message().size(), 300)))),
-                   .example = std::string(kBodyExample)};
+    return Problem{
+        .detail = absl::StrCat("the body is not the JSON of a subscription: ",
+                               absl::CHexEscape(absl::string_view(status.message().data(),
+                                                                  std::min<size_t>(status.message().size(), 300)))),
+        .example = std::string(kBodyExample)};
   }
   Raw raw{.topics = {body.topics().begin(), body.topics().end()},
           .types = {body.types().begin(), body.types().end()},
@@ -156,8 +161,9 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
   }
   if (raw.topics.size() > limits.topics_max || raw.types.size() > limits.topics_max) {
     const bool is_topics = raw.topics.size() > limits.topics_max;
-    return Problem{.detail = absl::StrCat(is_topics ? raw.topics.size() : raw.types.size(), " values are more than http.max_topics, ",
-                                          limits.topics_max, "; a pattern such as orders.> stands for many topics"),
+    return Problem{.detail = absl::StrCat(is_topics ? raw.topics.size() : raw.types.size(),
+                                          " values are more than http.max_topics, ", limits.topics_max,
+                                          "; a pattern such as orders.> stands for many topics"),
                    .parameter = is_topics ? raw.topics_name : raw.types_name,
                    .example = std::string(raw.example)};
   }
@@ -171,8 +177,10 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
     selection->patterns.push_back(*std::move(pattern));
   }
   for (const std::string& type : raw.types) {
-    if (type.empty() || type.size() > kTypeBytesMax || absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
-      return Problem{.detail = absl::StrCat("type ", Shown(type), ": must have 1 to ", kTypeBytesMax, " bytes, and no CR, LF or NUL"),
+    if (type.empty() || type.size() > kTypeBytesMax ||
+        absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
+      return Problem{.detail = absl::StrCat("type ", Shown(type), ": must have 1 to ", kTypeBytesMax,
+                                            " bytes, and no CR, LF or NUL"),
                      .parameter = raw.types_name,
                      .example = "type=update"};
     }
@@ -183,7 +191,8 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
 
 }  // namespace
 
-std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request, const SubscribeLimits& limits) {
+std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
+                                                              const SubscribeLimits& limits) {
   auto read = request.method == "POST" ? ReadBody(request) : ReadQuery(request);
   if (auto* problem = std::get_if<Problem>(&read)) {
     return std::move(*problem);

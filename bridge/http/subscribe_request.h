@@ -1,9 +1,8 @@
 #pragma once
 
+#include <httplib.h>
 #include <string>
 #include <variant>
-
-#include <httplib.h>
 
 #include "bridge/http/problem.h"
 #include "bridge/hub/audience.h"
@@ -23,6 +22,7 @@ struct SubscribeLimits {
 };
 
 // Reads the query of a GET, or the JSON body of a POST; the Last-Event-ID header wins over both.
-std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request, const SubscribeLimits& limits);
+std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
+                                                              const SubscribeLimits& limits);
 
 }  // namespace bridge::http

@@ -33,7 +33,9 @@ void Selection::Normalize() {
 
 std::string Selection::Key() const {
   // Neither patterns nor types hold a line feed.
-  const auto pattern_text = [](std::string* out, const topic::Pattern& pattern) { absl::StrAppend(out, pattern.text()); };
+  const auto pattern_text = [](std::string* out, const topic::Pattern& pattern) {
+    absl::StrAppend(out, pattern.text());
+  };
   return absl::StrCat(framing == Framing::kChunked ? "c " : "p ", absl::StrJoin(patterns, " ", pattern_text), "\n",
                       absl::StrJoin(types, "\n"));
 }
@@ -64,7 +66,8 @@ void Audience::RemoveLive(Subscription& subscription, uint64_t ring_end) {
   };
   size_t hole = subscription.live_index_;
   if (fan_out_ != nullptr && hole < fan_out_->round.position) {
-    // The hole moves to the end of those that have been served, so that the last stream, which has not been, is not passed over.
+    // The hole moves to the end of those that have been served, so that the last stream, which has not been, is not
+    // passed over.
     --fan_out_->round.position;
     move(fan_out_->round.position, hole);
     hole = fan_out_->round.position;

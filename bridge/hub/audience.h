@@ -1,16 +1,16 @@
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <sys/uio.h>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+
 #include "bridge/hub/posting_list.h"
 #include "bridge/hub/ring.h"
 #include "bridge/hub/subscription.h"
@@ -44,8 +44,8 @@ inline absl::string_view BytesOf(const sse::Frame& frame, Framing framing) {
 
 inline iovec PieceOf(absl::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
 
-// The event streams of one loop that have the same selection. What they are owed is put together once for all of them: that is what
-// makes a delivery one system call and little more.
+// The event streams of one loop that have the same selection. What they are owed is put together once for all of them:
+// that is what makes a delivery one system call and little more.
 //
 // Lives on its hub's EventLoop.
 class Audience {
@@ -72,7 +72,8 @@ class Audience {
   // Sets its cursor to where it stands.
   void RemoveLive(Subscription& subscription, uint64_t ring_end);
 
-  // --- What they are owed: `items` go out now, in one write to each stream; what comes meanwhile waits for the next round.
+  // --- What they are owed: `items` go out now, in one write to each stream; what comes meanwhile waits for the next
+  // round.
 
   bool is_owed() const { return fan_out_ != nullptr; }
   bool IsOwed(const Subscription& subscription) const;
@@ -101,11 +102,12 @@ class Audience {
 
   // --- Where its records stand in the ring, for streams that catch up.
 
-  // Appends to `indexes` the places of matching records from `next` on, at most `count_max`, and returns where to look next. Scans a
-  // bounded number of records: a stream has caught up when that is the ring's end.
-  uint64_t Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now, std::vector<uint64_t>* indexes);
-  // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records; the first member of the
-  // pair says where it searched to.
+  // Appends to `indexes` the places of matching records from `next` on, at most `count_max`, and returns where to look
+  // next. Scans a bounded number of records: a stream has caught up when that is the ring's end.
+  uint64_t Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now,
+                std::vector<uint64_t>* indexes);
+  // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records; the
+  // first member of the pair says where it searched to.
   struct Lookback {
     uint64_t searched_to;
     uint64_t found = 0;

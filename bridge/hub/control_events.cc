@@ -4,6 +4,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/v1/http.pb.h"
 #include "bridge/sse/encoder.h"
 
@@ -47,8 +48,7 @@ absl::string_view NameOf(GapReason reason) {
 std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::Duration heartbeat) {
   http::v1::Open open;
   open.set_heartbeat_ms(static_cast<uint32_t>(WholeMilliseconds(heartbeat)));
-  return sse::EncodeEvent(
-      {.id = id, .type = "bridge.open", .data = Json(open), .retry_ms = WholeMilliseconds(retry)});
+  return sse::EncodeEvent({.id = id, .type = "bridge.open", .data = Json(open), .retry_ms = WholeMilliseconds(retry)});
 }
 
 std::string EncodeGap(absl::string_view id, absl::string_view requested, absl::string_view oldest, GapReason reason) {

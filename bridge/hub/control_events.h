@@ -13,8 +13,8 @@ enum class GapReason { kEpoch, kTrimmed, kSlow, kAhead, kMalformed, kReplayLimit
 inline constexpr size_t kGapReasons = 6;
 absl::string_view NameOf(GapReason reason);
 
-// The bridge's own events, encoded as SSE text. Their types start with "bridge.", which no publisher can use. Where `id` is given it is a
-// cursor: a client that is cut right after the event resumes exactly.
+// The bridge's own events, encoded as SSE text. Their types start with "bridge.", which no publisher can use. Where
+// `id` is given it is a cursor: a client that is cut right after the event resumes exactly.
 
 // `retry` is the reconnection time for this client, in the same block.
 std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::Duration heartbeat);

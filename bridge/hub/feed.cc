@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+
 #include "bridge/log/position.h"
 
 namespace bridge::hub {
@@ -34,13 +35,14 @@ log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
     const log::Record& record = entry.record;
     const std::string id =
         record.ephemeral ? std::string() : log::EventIdOf({.epoch = epoch_, .sequence = entry.sequence});
-    auto frame = sse::Frame::Make({.topic = record.topic,
-                                   .sequence = entry.sequence,
-                                   .received = entry.received,
-                                   .event = {.id = id,
-                                             .type = record.type,
-                                             .data = record.data,
-                                             .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry))}});
+    auto frame =
+        sse::Frame::Make({.topic = record.topic,
+                          .sequence = entry.sequence,
+                          .received = entry.received,
+                          .event = {.id = id,
+                                    .type = record.type,
+                                    .data = record.data,
+                                    .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry))}});
     batch->bytes += frame->footprint_bytes();
     batch->frames.push_back(std::move(frame));
   }

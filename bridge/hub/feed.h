@@ -9,6 +9,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
+
 #include "bridge/log/event_log.h"
 #include "bridge/sse/frame.h"
 
@@ -38,8 +39,8 @@ class FrameSink {
   virtual void PostFrames(std::shared_ptr<const FrameBatch> batch) = 0;
 };
 
-// Follows the log, encodes each record once, and hands the frame to every hub. Stalls the log while the hubs have not taken what they got:
-// so a publisher is read no faster than the event loops can take.
+// Follows the log, encodes each record once, and hands the frame to every hub. Stalls the log while the hubs have not
+// taken what they got: so a publisher is read no faster than the event loops can take.
 //
 // Called on the log's thread. The sinks outlive it, and it outlives the log.
 class Feed final : public log::Follower {
@@ -68,7 +69,8 @@ class Feed final : public log::Follower {
   uint64_t epoch_ = 0;
 
   std::atomic<size_t> pending_bytes_{0};
-  // Sequentially consistent, both: either the log's thread sees that bytes were taken, or the hub's thread sees the stall.
+  // Sequentially consistent, both: either the log's thread sees that bytes were taken, or the hub's thread sees the
+  // stall.
   std::atomic<bool> is_stalled_{false};
 };
 

@@ -15,6 +15,7 @@
 #include "absl/random/random.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+
 #include "bridge/hub/audience.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub_metrics.h"
@@ -50,12 +51,13 @@ struct HubOptions {
   uint64_t pinned_bytes_max = uint64_t{64} << 20;
 };
 
-// Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own subscriptions, and
-// shares nothing with the other loops but the frames' bytes.
+// Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own
+// subscriptions, and shares nothing with the other loops but the frames' bytes.
 //
-// Lives on its EventLoop, except for what is said to be thread-safe. Replay and live are one mechanism, a cursor that moves through the
-// ring, so that the seam between them can neither lose nor repeat. A stream that takes what it is given is in its audience's live list
-// and is written to in rounds; one that does not is a cursor in the run queue (or blocked). Long fan-outs and scans are done in slices.
+// Lives on its EventLoop, except for what is said to be thread-safe. Replay and live are one mechanism, a cursor that
+// moves through the ring, so that the seam between them can neither lose nor repeat. A stream that takes what it is
+// given is in its audience's live list and is written to in rounds; one that does not is a cursor in the run queue (or
+// blocked). Long fan-outs and scans are done in slices.
 class Hub final : public FrameSink {
  public:
   Hub(loop::EventLoop* loop, log::EventLog* log, const HubOptions& options);
@@ -82,8 +84,8 @@ class Hub final : public FrameSink {
 
   // Begins to serve `subscription`; `unsent` (response head and opening, in its framing) is written first.
   // The hub may call OnEnd before it returns.
-  void Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent, bool wants_heartbeat_events)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
+           bool wants_heartbeat_events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // The transport takes bytes again.
   void NoteWritable(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -91,8 +93,8 @@ class Hub final : public FrameSink {
   // Ends the stream at once, calling OnEnd.
   void End(Subscription& subscription, EndReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
-  // Ends all streams, one by one over `window`, each written up to the log's end and told bridge.closing with a retry of its own; calls
-  // `done` when none is left, at the latest when the window is over.
+  // Ends all streams, one by one over `window`, each written up to the log's end and told bridge.closing with a retry
+  // of its own; calls `done` when none is left, at the latest when the window is over.
   void Drain(absl::Duration window, absl::AnyInvocable<void()> done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // Ends all streams at once.
@@ -131,7 +133,8 @@ class Hub final : public FrameSink {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CatchUp(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   bool FinishLookback(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Writes what is half written, what the bridge has to say, and the frames at `found_`. False where the stream has been blocked or ended.
+  // Writes what is half written, what the bridge has to say, and the frames at `found_`. False where the stream has
+  // been blocked or ended.
   bool Flush(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   bool NoteFlushed(Subscription& subscription, size_t written) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 

@@ -54,8 +54,9 @@ void Hub::AdvanceDrain() {
     drain_->done();
     return;
   }
-  const double share = std::chrono::duration<double>(elapsed + kInterval) /
-                       std::max(std::chrono::duration<double>(drain_->window) * kTellingShare, std::chrono::duration<double>(1e-3));
+  const double share =
+      std::chrono::duration<double>(elapsed + kInterval) /
+      std::max(std::chrono::duration<double>(drain_->window) * kTellingShare, std::chrono::duration<double>(1e-3));
   const auto target = static_cast<size_t>(std::min(share, 1.0) * static_cast<double>(drain_->total));
   for (; drain_->told < target && !all_.empty(); ++drain_->told) {
     Subscription& subscription = all_.front();

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/metric.h"
 #include "bridge/hub/control_events.h"
 

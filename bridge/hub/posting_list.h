@@ -7,7 +7,8 @@
 
 namespace bridge::hub {
 
-// Ascending ring indexes: where the records of a topic, or of an audience, stand in the ring. Grows at the end, shrinks at the front.
+// Ascending ring indexes: where the records of a topic, or of an audience, stand in the ring. Grows at the end, shrinks
+// at the front.
 class PostingList {
  public:
   bool empty() const { return front_ == indexes_.size(); }

@@ -7,13 +7,15 @@
 
 #include "absl/container/node_hash_map.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/clock.h"
 #include "bridge/hub/posting_list.h"
 #include "bridge/sse/frame.h"
 
 namespace bridge::hub {
 
-// The part of the history that one event loop can replay: the newest frames, in log order, and where each topic's stand.
+// The part of the history that one event loop can replay: the newest frames, in log order, and where each topic's
+// stand.
 //
 // Frames have an index: 0 for the first that the ring ever held, then one by one. Not thread-safe.
 class Ring {

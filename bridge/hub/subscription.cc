@@ -1,6 +1,7 @@
 #include "bridge/hub/subscription.h"
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/hub/hub.h"
 
 namespace bridge::hub {

@@ -1,15 +1,15 @@
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <sys/uio.h>
 
 #include <boost/intrusive/list.hpp>
 
 #include "absl/types/span.h"
+
 #include "bridge/base/clock.h"
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/loop/timer_wheel.h"
@@ -20,8 +20,8 @@ namespace bridge::hub {
 class Audience;
 class Hub;
 
-// One event stream as its hub sees it: a cursor in the ring and what is half written. It holds no queue: what it is owed is found from
-// the cursor. The derived class owns the transport.
+// One event stream as its hub sees it: a cursor in the ring and what is half written. It holds no queue: what it is
+// owed is found from the cursor. The derived class owns the transport.
 //
 // Lives on its hub's EventLoop. Some 200 bytes: there are many.
 class Subscription : private loop::Timer {
@@ -40,11 +40,12 @@ class Subscription : private loop::Timer {
 
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  // Hands bytes to the transport without waiting. Returns how many it took (fewer, also 0: Hub::NoteWritable is called when it takes more
-  // again), or -1 where the transport is broken.
+  // Hands bytes to the transport without waiting. Returns how many it took (fewer, also 0: Hub::NoteWritable is called
+  // when it takes more again), or -1 where the transport is broken.
   virtual ssize_t Write(absl::Span<const iovec> pieces) = 0;
 
-  // The stream is over and no longer in the hub; destroy it. After a graceful end everything written includes the body's end.
+  // The stream is over and no longer in the hub; destroy it. After a graceful end everything written includes the
+  // body's end.
   virtual void OnEnd(EndReason reason) = 0;
 
   void OnTimer() final;
@@ -92,10 +93,13 @@ class Subscription : private loop::Timer {
   Hook all_hook_;
 
  public:
-  using StageList = boost::intrusive::list<Subscription, boost::intrusive::member_hook<Subscription, Hook, &Subscription::stage_hook_>,
-                                           boost::intrusive::constant_time_size<false>>;
-  using AllList = boost::intrusive::list<Subscription, boost::intrusive::member_hook<Subscription, Hook, &Subscription::all_hook_>,
-                                         boost::intrusive::constant_time_size<false>>;
+  using StageList =
+      boost::intrusive::list<Subscription,
+                             boost::intrusive::member_hook<Subscription, Hook, &Subscription::stage_hook_>,
+                             boost::intrusive::constant_time_size<false>>;
+  using AllList =
+      boost::intrusive::list<Subscription, boost::intrusive::member_hook<Subscription, Hook, &Subscription::all_hook_>,
+                             boost::intrusive::constant_time_size<false>>;
 };
 
 }  // namespace bridge::hub

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+
 #include "bridge/log/position.h"
 #include "bridge/log/record.h"
 
@@ -24,8 +25,8 @@ class Follower {
   // The log has (or starts anew with) this epoch, and the next entry's sequence is larger than `head`. The first call.
   virtual void OnEpoch(uint64_t epoch, uint64_t head) = 0;
 
-  // Entries in log order, each once; ephemeral ones stand among them. After kStall (which has taken these entries) comes nothing more until
-  // EventLog::ResumeFollow, and the log acks no more than its bound on what waits.
+  // Entries in log order, each once; ephemeral ones stand among them. After kStall (which has taken these entries)
+  // comes nothing more until EventLog::ResumeFollow, and the log acks no more than its bound on what waits.
   virtual Flow OnEntries(absl::Span<const Entry> entries) = 0;
 };
 
@@ -48,20 +49,22 @@ struct Bounds {
 // One page of a log's records.
 struct Page {
   std::vector<Entry> entries;
-  // Where the next page starts: the position of the last record that was looked at, or where this one started if there was none.
+  // Where the next page starts: the position of the last record that was looked at, or where this one started if there
+  // was none.
   Position read_to;
 };
 
 // The one totally ordered sequence of accepted events.
 //
-// Thread-safe. Every call answers by callback, on a thread of the log's, possibly before the call returns (then on the caller's); callbacks
-// must not block, and may call the log again. Each callback is called exactly once, those that are waiting when the log is destroyed with
-// UNAVAILABLE.
+// Thread-safe. Every call answers by callback, on a thread of the log's, possibly before the call returns (then on the
+// caller's); callbacks must not block, and may call the log again. Each callback is called exactly once, those that are
+// waiting when the log is destroyed with UNAVAILABLE.
 //
-// Guarantees: a record is handed to the follower only once it is as durable as its ack says; the ack itself may come before or after that.
-// Appends of one caller that were made one after the other are in the log in that order, and are answered in that order. Sequences of an epoch
-// are given out once. A Read finds what has been acked or handed to the follower before it. Once an append has failed, those that were made
-// before it was answered fail too, so that a resend is not overtaken.
+// Guarantees: a record is handed to the follower only once it is as durable as its ack says; the ack itself may come
+// before or after that. Appends of one caller that were made one after the other are in the log in that order, and are
+// answered in that order. Sequences of an epoch are given out once. A Read finds what has been acked or handed to the
+// follower before it. Once an append has failed, those that were made before it was answered fail too, so that a resend
+// is not overtaken.
 class EventLog {
  public:
   using AppendCallback = absl::AnyInvocable<void(absl::StatusOr<std::vector<Appended>>)>;
@@ -70,16 +73,18 @@ class EventLog {
 
   virtual ~EventLog() = default;
 
-  // Appends `records` in their order, and answers with one Appended each. A record whose (publisher, topic, idempotency_key) was appended
-  // within the idempotency window is a duplicate and not appended again. An ephemeral record's key does not count.
-  // UNAVAILABLE: the log failed or ends; some of the records may have been appended, so a resend wants keys.
+  // Appends `records` in their order, and answers with one Appended each. A record whose (publisher, topic,
+  // idempotency_key) was appended within the idempotency window is a duplicate and not appended again. An ephemeral
+  // record's key does not count. UNAVAILABLE: the log failed or ends; some of the records may have been appended, so a
+  // resend wants keys.
   virtual void Append(std::vector<Record> records, AppendCallback done) = 0;
 
-  // Hands every record from now on to `follower`, which outlives the log. REQUIRES: called once, before the first Append.
+  // Hands every record from now on to `follower`, which outlives the log. REQUIRES: called once, before the first
+  // Append.
   virtual void Follow(Follower* follower) = 0;
 
-  // Ends a stall. Harmless where there is none. May be called while OnEntries runs, also inside it: then it ends the stall that this call
-  // of OnEntries is about to return.
+  // Ends a stall. Harmless where there is none. May be called while OnEntries runs, also inside it: then it ends the
+  // stall that this call of OnEntries is about to return.
   virtual void ResumeFollow() = 0;
 
   struct ReadOptions {
@@ -90,8 +95,9 @@ class EventLog {
     // Of topic, type and data; a page holds one record at least.
     size_t bytes_max = size_t{1} << 20;
   };
-  // Reads a page of older records, in order; an empty page means that there is none newer (also where `after` is ahead of the log).
-  // OUT_OF_RANGE: records after `after` have been trimmed. NOT_FOUND: another epoch. UNAVAILABLE: the store is away.
+  // Reads a page of older records, in order; an empty page means that there is none newer (also where `after` is ahead
+  // of the log). OUT_OF_RANGE: records after `after` have been trimmed. NOT_FOUND: another epoch. UNAVAILABLE: the
+  // store is away.
   virtual void Read(const ReadOptions& options, ReadCallback done) = 0;
 
   // What the store holds now (not only this replica).

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+
 #include "bridge/base/clock.h"
 
 namespace bridge::log {
@@ -19,7 +20,8 @@ struct Record {
   absl::Duration retry;
   // When the bridge accepted it, on the wall clock.
   absl::Time time;
-  // Who published it ("" without authentication) and its idempotency key ("" for none): with the topic, the scope of a repeat.
+  // Who published it ("" without authentication) and its idempotency key ("" for none): with the topic, the scope of a
+  // repeat.
   std::string publisher;
   std::string idempotency_key;
   // Live only: it gets no position and is in no history.
@@ -31,7 +33,8 @@ struct Entry {
   // 0 for an ephemeral record.
   uint64_t sequence = 0;
   Record record;
-  // When it was accepted, on this process's monotonic clock: its age and latency count from here. It may lie before the process's start.
+  // When it was accepted, on this process's monotonic clock: its age and latency count from here. It may lie before the
+  // process's start.
   base::MonotonicTime received;
 };
 

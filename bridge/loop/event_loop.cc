@@ -1,13 +1,12 @@
 #include "bridge/loop/event_loop.h"
 
-#include <pthread.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
 #include <cstdlib>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include <utility>
 
 #include "absl/strings/str_cat.h"

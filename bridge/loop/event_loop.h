@@ -1,11 +1,10 @@
 #pragma once
 
-#include <sys/epoll.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <sys/epoll.h>
 #include <thread>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
+
 #include "bridge/base/clock.h"
 #include "bridge/loop/timer_wheel.h"
 
@@ -38,9 +38,10 @@ struct LoopLag {
 
 // One thread that owns a share of the event streams and never blocks.
 //
-// A turn: what epoll reports, what was posted, the timers that are due, one slice of work. Objects belong to one loop and are reached from
-// elsewhere by Post only. The loop is a capability for clang's thread safety analysis: members are ABSL_GUARDED_BY(loop_), methods
-// ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_), and what is posted begins with loop_.AssertOnLoop().
+// A turn: what epoll reports, what was posted, the timers that are due, one slice of work. Objects belong to one loop
+// and are reached from elsewhere by Post only. The loop is a capability for clang's thread safety analysis: members are
+// ABSL_GUARDED_BY(loop_), methods ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_), and what is posted begins with
+// loop_.AssertOnLoop().
 class ABSL_LOCKABLE EventLoop {
  public:
   EventLoop();
@@ -60,7 +61,8 @@ class ABSL_LOCKABLE EventLoop {
   // Tells the compiler, and in debug builds checks, that the caller is on the loop.
   void AssertOnLoop() const ABSL_ASSERT_EXCLUSIVE_LOCK();
 
-  // Reports everything that happens to `fd` (in, out, hang-up) to `watcher`, edge-triggered, at first what is ready now.
+  // Reports everything that happens to `fd` (in, out, hang-up) to `watcher`, edge-triggered, at first what is ready
+  // now.
   absl::Status Watch(int fd, Watcher* watcher) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   // From now on to another watcher, at first what is ready now. REQUIRES: `fd` is watched by `from`.
   void Rewatch(int fd, Watcher* from, Watcher* to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
@@ -71,7 +73,8 @@ class ABSL_LOCKABLE EventLoop {
   void Schedule(Timer& timer, base::MonotonicClock::duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void Cancel(Timer& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { TimerWheel::Cancel(timer); }
 
-  // `run_slice` is called once a turn; while it returns true the loop does not sleep. It bounds its own time (about half a millisecond).
+  // `run_slice` is called once a turn; while it returns true the loop does not sleep. It bounds its own time (about
+  // half a millisecond).
   void SetWork(absl::AnyInvocable<bool()> run_slice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   // There is work again. Harmless where there is none.
   void WakeWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { has_work_ = true; }

@@ -13,7 +13,8 @@
 
 namespace bridge::loop {
 
-// Something that happens once, at a time. Derive from it; 40 bytes, no allocation. Lives on its EventLoop. Destroying it cancels it.
+// Something that happens once, at a time. Derive from it; 40 bytes, no allocation. Lives on its EventLoop. Destroying
+// it cancels it.
 class Timer {
  public:
   Timer() = default;

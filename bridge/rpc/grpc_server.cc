@@ -1,11 +1,11 @@
 #include "bridge/rpc/grpc_server.h"
 
+#include <algorithm>
+#include <limits>
+
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
-
-#include <algorithm>
-#include <limits>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -13,7 +13,8 @@
 namespace bridge::rpc {
 namespace {
 
-// Load balancers forget connections that are silent for a minute or more (AWS NLB: 350 s, Azure: 4 min, many NATs: less).
+// Load balancers forget connections that are silent for a minute or more (AWS NLB: 350 s, Azure: 4 min, many NATs:
+// less).
 constexpr int kKeepaliveTimeMs = 30'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 // Clients may ping as often as this.
@@ -42,7 +43,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &port);
   // Two bridges on one port would share its publishers by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.SetMaxReceiveMessageSize(static_cast<int>(std::min<uint64_t>(options.request_bytes_max, std::numeric_limits<int>::max())));
+  builder.SetMaxReceiveMessageSize(
+      static_cast<int>(std::min<uint64_t>(options.request_bytes_max, std::numeric_limits<int>::max())));
   SetKeepalive(&builder);
   grpc::ResourceQuota quota("bridge");
   quota.Resize(options.buffer_bytes_max);
@@ -50,7 +52,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   builder.RegisterService(service);
   auto server = builder.BuildAndStart();
   if (server == nullptr || port == 0) {
-    return absl::FailedPreconditionError(absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
   }
   server->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", true);
   return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port)));

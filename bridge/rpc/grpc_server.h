@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "bridge/rpc/publisher_service.h"
 
 namespace bridge::rpc {
@@ -36,7 +37,8 @@ class GrpcServer {
   void BlockOnShutdown(absl::Time deadline);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address) : server_(std::move(server)), address_(std::move(address)) {}
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address)
+      : server_(std::move(server)), address_(std::move(address)) {}
 
   const std::unique_ptr<grpc::Server> server_;
   const std::string address_;

@@ -6,6 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+
 #include "bridge/base/metric.h"
 
 namespace bridge::rpc {
@@ -24,7 +25,8 @@ class BudgetWaiter {
 class InFlightBudget {
  public:
   // `bytes_in_flight` shows the sum.
-  InFlightBudget(uint64_t bytes_max, base::SharedMetric* bytes_in_flight) : bytes_max_(bytes_max), bytes_(bytes_in_flight) {}
+  InFlightBudget(uint64_t bytes_max, base::SharedMetric* bytes_in_flight)
+      : bytes_max_(bytes_max), bytes_(bytes_in_flight) {}
 
   void Add(uint64_t bytes) { bytes_->Add(bytes); }
 

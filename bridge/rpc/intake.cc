@@ -1,17 +1,18 @@
 #include "bridge/rpc/intake.h"
 
+#include <algorithm>
+#include <utility>
+
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
-#include <algorithm>
-#include <utility>
-
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/status_macros.h"
 #include "bridge/sse/encoder.h"
 #include "bridge/topic/topic.h"
@@ -38,7 +39,8 @@ std::string Shown(absl::string_view text) {
   return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kShownMax)), text.size() > kShownMax ? "..." : "", "\"");
 }
 
-// The number of events in a request and its id, without parsing the events: a few bytes of each would become a hundred in memory.
+// The number of events in a request and its id, without parsing the events: a few bytes of each would become a hundred
+// in memory.
 struct Outline {
   size_t events = 0;
   std::string request_id;
@@ -83,13 +85,15 @@ void Reject(uint32_t index, const absl::Status& why, v1::Ack* ack) {
 
 absl::Status CheckType(const std::string& type) {
   if (type.size() > kTypeBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("type ", Shown(type), ": has ", type.size(), " bytes; at most ", kTypeBytesMax, " are allowed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("type ", Shown(type), ": has ", type.size(), " bytes; at most ", kTypeBytesMax, " are allowed"));
   }
   if (absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
     return absl::InvalidArgumentError(absl::StrCat("type ", Shown(type), ": must not hold CR, LF or NUL"));
   }
   if (absl::StartsWith(type, kReservedTypePrefix)) {
-    return absl::InvalidArgumentError(absl::StrCat("type ", Shown(type), ": types that start with \"bridge.\" are the bridge's own"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("type ", Shown(type), ": types that start with \"bridge.\" are the bridge's own"));
   }
   return absl::OkStatus();
 }
@@ -100,7 +104,8 @@ absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration mi
   }
   const absl::Duration retry = absl::Seconds(event.retry().seconds()) + absl::Nanoseconds(event.retry().nanos());
   if (retry < min || retry > max) {
-    return absl::InvalidArgumentError(absl::StrCat("retry ", absl::FormatDuration(retry), ": must be from http.retry_min to http.retry_max, ",
+    return absl::InvalidArgumentError(absl::StrCat("retry ", absl::FormatDuration(retry),
+                                                   ": must be from http.retry_min to http.retry_max, ",
                                                    absl::FormatDuration(min), " to ", absl::FormatDuration(max)));
   }
   return retry;
@@ -109,10 +114,12 @@ absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration mi
 absl::Status CheckKey(const v1::Event& event) {
   const std::string& key = event.idempotency_key();
   if (key.size() > kKeyBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("idempotency_key ", Shown(key), ": has ", key.size(), " bytes; at most ", kKeyBytesMax, " are allowed"));
+    return absl::InvalidArgumentError(absl::StrCat("idempotency_key ", Shown(key), ": has ", key.size(),
+                                                   " bytes; at most ", kKeyBytesMax, " are allowed"));
   }
   if (!key.empty() && event.ephemeral()) {
-    return absl::InvalidArgumentError("idempotency_key on an ephemeral event: it is delivered at most once anyway; leave the key empty");
+    return absl::InvalidArgumentError(
+        "idempotency_key on an ephemeral event: it is delivered at most once anyway; leave the key empty");
   }
   return absl::OkStatus();
 }
@@ -122,13 +129,15 @@ absl::Status CheckKey(const v1::Event& event) {
 absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const {
   ASSIGN_OR_RETURN(Outline outline, OutlineOf(bytes));
   if (outline.request_id.size() > kRequestIdBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("request_id ", Shown(outline.request_id), ": has ", outline.request_id.size(),
-                                                   " bytes; at most ", kRequestIdBytesMax, " are allowed"));
+    return absl::InvalidArgumentError(absl::StrCat("request_id ", Shown(outline.request_id), ": has ",
+                                                   outline.request_id.size(), " bytes; at most ", kRequestIdBytesMax,
+                                                   " are allowed"));
   }
   Batch batch;
   if (outline.events > limits_.events_per_request_max) {
     const absl::Status too_many = absl::InvalidArgumentError(
-        absl::StrCat("the request has ", outline.events, " events; at most grpc.max_events_per_request, ", limits_.events_per_request_max, ", are allowed"));
+        absl::StrCat("the request has ", outline.events, " events; at most grpc.max_events_per_request, ",
+                     limits_.events_per_request_max, ", are allowed"));
     const absl::Status without_text(too_many.code(), "");
     batch.ack.set_request_id(outline.request_id);
     for (uint32_t i = 0; i < outline.events; ++i) {
@@ -180,13 +189,15 @@ absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const std::strin
                                                .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(retry))}) +
                              log::kEventIdBytesMax;
   if (frame_bytes > limits_.frame_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("the event takes ", frame_bytes, " bytes as a frame; at most http.max_frame_bytes, ",
+    return absl::InvalidArgumentError(absl::StrCat("the event takes ", frame_bytes,
+                                                   " bytes as a frame; at most http.max_frame_bytes, ",
                                                    limits_.frame_bytes_max, ", are allowed"));
   }
   return record;
 }
 
-v1::Ack Intake::Complete(v1::Ack ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended) {
+v1::Ack Intake::Complete(v1::Ack ack, const std::vector<uint32_t>& indexes,
+                         const absl::StatusOr<std::vector<log::Appended>>& appended) {
   log::Position first;
   log::Position last;
   for (size_t i = 0; i < indexes.size(); ++i) {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+
 #include "bridge/log/event_log.h"
 #include "bridge/log/record.h"
 #include "bridge/payload/transcoder.h"
@@ -40,12 +41,14 @@ class Intake {
 
   Intake(const Limits& limits, const payload::Transcoder* transcoder) : limits_(limits), transcoder_(transcoder) {}
 
-  // INVALID_ARGUMENT where the bytes are not a PublishRequest or its request_id is too long; a bad event is a rejection in the batch.
+  // INVALID_ARGUMENT where the bytes are not a PublishRequest or its request_id is too long; a bad event is a rejection
+  // in the batch.
   absl::StatusOr<Batch> Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const;
 
   // Completes the ack by what the log said of the records that had these indexes.
   // Where `appended` is an error, all of them are rejected with it.
-  static v1::Ack Complete(v1::Ack ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended);
+  static v1::Ack Complete(v1::Ack ack, const std::vector<uint32_t>& indexes,
+                          const absl::StatusOr<std::vector<log::Appended>>& appended);
 
  private:
   absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const std::string& publisher) const;

@@ -1,10 +1,10 @@
 #include "bridge/rpc/publish_stream.h"
 
-#include <grpcpp/impl/codegen/proto_utils.h>
-
 #include <algorithm>
 #include <limits>
 #include <utility>
+
+#include <grpcpp/impl/codegen/proto_utils.h>
 
 #include "absl/random/random.h"
 
@@ -53,7 +53,8 @@ void PublishStream::TellDraining() {
 void PublishStream::End() {
   {
     absl::MutexLock lock(&mutex_);
-    FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the bridge stops; connect again and send what was not acked"));
+    FinishWith(
+        grpc::Status(grpc::StatusCode::UNAVAILABLE, "the bridge stops; connect again and send what was not acked"));
   }
   GoOn();
 }
@@ -102,8 +103,8 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
     return;
   }
   parts_.log->Append(std::move(batch.records),
-                     [self = shared_from_this(), number, ack = std::move(batch.ack), indexes = std::move(batch.indexes)](
-                         absl::StatusOr<std::vector<log::Appended>> appended) mutable {
+                     [self = shared_from_this(), number, ack = std::move(batch.ack),
+                      indexes = std::move(batch.indexes)](absl::StatusOr<std::vector<log::Appended>> appended) mutable {
                        self->OnAppended(number, std::move(ack), indexes, appended);
                        self->GoOn();
                      });
@@ -111,7 +112,8 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
 
 void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<uint32_t>& indexes,
                                const absl::StatusOr<std::vector<log::Appended>>& appended) {
-  absl::StatusOr<std::vector<log::Appended>> outcome = absl::UnavailableError("an event before this one could not be appended; send it again after that one");
+  absl::StatusOr<std::vector<log::Appended>> outcome =
+      absl::UnavailableError("an event before this one could not be appended; send it again after that one");
   bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);

@@ -14,6 +14,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+
 #include "bridge/log/event_log.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
@@ -24,9 +25,10 @@ namespace bridge::rpc {
 
 // One publisher: a backend's open Publish stream.
 //
-// Reads a request, appends it, and acks it when the log has it, in request order; acks that become ready while a response is being written go
-// out together. Reads no further while too much is in flight or the publisher does not read its acks: gRPC's flow control carries that to the
-// backend. Thread-safe; one lock, never held while gRPC or the log is called.
+// Reads a request, appends it, and acks it when the log has it, in request order; acks that become ready while a
+// response is being written go out together. Reads no further while too much is in flight or the publisher does not
+// read its acks: gRPC's flow control carries that to the backend. Thread-safe; one lock, never held while gRPC or the
+// log is called.
 //
 // Owned by itself until OnDone, and by the appends that are in flight.
 class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
@@ -49,7 +51,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   };
 
   // `on_done` is called when the stream is over.
-  static std::shared_ptr<PublishStream> Create(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done);
+  static std::shared_ptr<PublishStream> Create(const Parts& parts, const Limits& limits,
+                                               absl::AnyInvocable<void(PublishStream*)> on_done);
 
   // Starts to read. Called once.
   void Begin();

@@ -18,12 +18,14 @@ PublisherService::PublisherService(const Options& options, const payload::Transc
       intake_(options.intake, transcoder),
       budget_(options.bytes_in_flight_max_total, &metrics_.bytes_in_flight) {}
 
-grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::Publish(grpc::CallbackServerContext* /*context*/) {
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::Publish(
+    grpc::CallbackServerContext* /*context*/) {
   const auto forget = [this](PublishStream* stream) {
     absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   };
-  const auto stream = PublishStream::Create({.intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_}, stream_limits_, forget);
+  const auto stream = PublishStream::Create({.intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_},
+                                            stream_limits_, forget);
   bool is_draining = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -37,8 +39,8 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::P
   return stream.get();
 }
 
-grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
-                                                        grpc::ByteBuffer* response) {
+grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerContext* context,
+                                                        const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   metrics_.requests.Add(1);
   const uint64_t bytes = request->Length();
@@ -54,16 +56,17 @@ grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerCont
     return reactor;
   }
   budget_.Add(bytes);
-  log_->Append(std::move(batch->records),
-               [this, reactor, response, bytes, ack = std::move(batch->ack), indexes = std::move(batch->indexes)](
-                   const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
-                 budget_.Release(bytes);
-                 const v1::Ack complete = Intake::Complete(std::move(ack), indexes, appended);
-                 NoteAppended(complete, indexes, appended, &metrics_);
-                 Serialize(complete, response);
-                 reactor->Finish(appended.ok() ? grpc::Status::OK
-                                               : grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
-               });
+  log_->Append(std::move(batch->records), [this, reactor, response, bytes, ack = std::move(batch->ack),
+                                           indexes = std::move(batch->indexes)](
+                                              const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
+    budget_.Release(bytes);
+    const v1::Ack complete = Intake::Complete(std::move(ack), indexes, appended);
+    NoteAppended(complete, indexes, appended, &metrics_);
+    Serialize(complete, response);
+    reactor->Finish(appended.ok()
+                        ? grpc::Status::OK
+                        : grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
+  });
   return reactor;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+
 #include "bridge/log/event_log.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
@@ -16,11 +17,12 @@
 
 namespace bridge::rpc {
 
-// The service that backends call. Its messages come as bytes, so that one that does not parse can be told from the stream's end.
+// The service that backends call. Its messages come as bytes, so that one that does not parse can be told from the
+// stream's end.
 //
 // Thread-safe. Destroyed after its gRPC server has shut down.
-class PublisherService final
-    : public v1::Publisher::WithRawCallbackMethod_Publish<v1::Publisher::WithRawCallbackMethod_PublishOnce<v1::Publisher::Service>> {
+class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publish<
+                                   v1::Publisher::WithRawCallbackMethod_PublishOnce<v1::Publisher::Service>> {
  public:
   struct Options {
     Intake::Limits intake;

@@ -4,8 +4,8 @@
 
 namespace bridge::rpc {
 
-void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended,
-                  RpcMetrics* metrics) {
+void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes,
+                  const absl::StatusOr<std::vector<log::Appended>>& appended, RpcMetrics* metrics) {
   for (const v1::Rejection& rejection : ack.rejected()) {
     const auto code = static_cast<size_t>(rejection.code());
     metrics->rejected[std::min(code, RpcMetrics::kCodes - 1)].Add(1);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+
 #include "bridge/base/metric.h"
 #include "bridge/log/event_log.h"
 #include "bridge/v1/publisher.pb.h"
@@ -25,8 +26,9 @@ struct RpcMetrics {
   base::SharedMetric bytes_in_flight;
 };
 
-// Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events at `indexes`.
-void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes, const absl::StatusOr<std::vector<log::Appended>>& appended,
-                  RpcMetrics* metrics);
+// Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events
+// at `indexes`.
+void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes,
+                  const absl::StatusOr<std::vector<log::Appended>>& appended, RpcMetrics* metrics);
 
 }  // namespace bridge::rpc

@@ -94,7 +94,8 @@ char* WriteEvent(const Event& event, char* out) {
   }
   ForEachLine(event.data, [&](absl::string_view line) { out = WriteLine(kData, line, out); });
   if (!event.id.empty()) {
-    // Behind the data: some clients take an id for seen when its line has come, and would skip an event that is cut off after it.
+    // Behind the data: some clients take an id for seen when its line has come, and would skip an event that is cut off
+    // after it.
     out = WriteLine(kId, event.id, out);
   }
   *out++ = '\n';

@@ -8,7 +8,8 @@
 
 namespace bridge::sse {
 
-// The media type of an event stream. Without a charset parameter: cpp-httplib compresses and buffers the type that has one.
+// The media type of an event stream. Without a charset parameter: cpp-httplib compresses and buffers the type that has
+// one.
 inline constexpr absl::string_view kContentType = "text/event-stream";
 
 // One event of a stream (WHATWG HTML §9.2, server-sent events).
@@ -27,7 +28,8 @@ struct Event {
 // The bytes that WriteEvent writes.
 size_t EncodedSize(const Event& event);
 
-// Writes the event at `out`, its id last, which has room for EncodedSize(event), and returns the end of what was written.
+// Writes the event at `out`, its id last, which has room for EncodedSize(event), and returns the end of what was
+// written.
 char* WriteEvent(const Event& event, char* out);
 
 // The event as text.

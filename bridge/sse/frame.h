@@ -7,6 +7,7 @@
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/base/clock.h"
 #include "bridge/sse/encoder.h"
 
@@ -15,8 +16,8 @@ namespace bridge::sse {
 class Frame;
 using FramePtr = boost::intrusive_ptr<const Frame>;
 
-// A record encoded as SSE bytes, once, shared by every connection that gets it: wrapped as one HTTP chunk, so that a delivery is a send
-// of shared bytes. Immutable, thread-safe, one allocation.
+// A record encoded as SSE bytes, once, shared by every connection that gets it: wrapped as one HTTP chunk, so that a
+// delivery is a send of shared bytes. Immutable, thread-safe, one allocation.
 class Frame {
  public:
   struct Options {

@@ -30,8 +30,7 @@ std::string WhatIsWrong(const TokenInText& part, absl::FunctionRef<std::string(c
 absl::Status CheckTokens(const Grammar& grammar, absl::string_view text,
                          absl::FunctionRef<std::string(const TokenInText&)> complaint) {
   const auto error = [&](const std::string& wrong, absl::string_view right) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(grammar.name, " ", Quote(text), ": ", wrong, "; ", right));
+    return absl::InvalidArgumentError(absl::StrCat(grammar.name, " ", Quote(text), ": ", wrong, "; ", right));
   };
   if (text.empty()) {
     return error("is empty", grammar.rule);

@@ -1,11 +1,13 @@
-// Whatever a payload holds, another parser reads back one event: its lines, and nothing that could be another field or event.
+// Whatever a payload holds, another parser reads back one event: its lines, and nothing that could be another field or
+// event.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
-#include "bridge/sse/encoder.h"
 #include "tests/support/sse_parser.h"
+
+#include "bridge/sse/encoder.h"
 
 namespace {
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+
 #include "bridge/http/request_head.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -23,8 +24,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const bool may_have_body = head.method != "GET" && head.method != "HEAD" && head.method != "OPTIONS";
   if (again.method != head.method || again.host != head.host || again.minor_version != head.minor_version ||
-      again.is_keep_alive != head.is_keep_alive || again.is_chunked || again.expects_continue || !again.Find("Range").empty() ||
-      again.content_length.has_value() != may_have_body) {
+      again.is_keep_alive != head.is_keep_alive || again.is_chunked || again.expects_continue ||
+      !again.Find("Range").empty() || again.content_length.has_value() != may_have_body) {
     std::abort();
   }
   return 0;

@@ -1,9 +1,9 @@
-#include <gtest/gtest.h>
-#include <signal.h>
-
 #include <atomic>
 #include <deque>
+#include <signal.h>
 #include <thread>
+
+#include <gtest/gtest.h>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -16,13 +16,15 @@
 namespace bridge::test {
 namespace {
 
-// Publishes numbered events with keys on a stream, reconnects where that ends, and sends again in order what has not been acked.
+// Publishes numbered events with keys on a stream, reconnects where that ends, and sends again in order what has not
+// been acked.
 class SteadyPublisher {
  public:
   static constexpr uint64_t kBatchesInFlight = 20;
 
   // `event_of` makes the event of a number, without its key.
-  SteadyPublisher(std::string target, std::function<v1::Event(uint64_t)> event_of) : target_(std::move(target)), event_of_(std::move(event_of)) {}
+  SteadyPublisher(std::string target, std::function<v1::Event(uint64_t)> event_of)
+      : target_(std::move(target)), event_of_(std::move(event_of)) {}
 
   // Publishes the numbers below `count`, in batches, and returns when all have been acked.
   void PublishUpTo(uint64_t count, uint64_t batch, absl::Duration pause = absl::ZeroDuration()) {
@@ -103,16 +105,20 @@ TEST(Fleet, StreamsThatAreCutAtRandomGetExactlyWhatWasPublished) {
     ++series[stream].next;
     ++received;
   };
-  StreamFleet fleet(StreamFleet::Options{.port = bridge.http_port(),
-                     .streams = kStreams,
-                     .target = [](size_t stream) { return stream % 2 == 0 ? "/events?topic=numbers" : "/events?topic=*&topic=numbers"; },
-                     .on_event = on_event,
-                     .cut_after_bytes = 300'000,
-                     .seed = seed});
+  StreamFleet fleet(StreamFleet::Options{
+      .port = bridge.http_port(),
+      .streams = kStreams,
+      .target =
+          [](size_t stream) { return stream % 2 == 0 ? "/events?topic=numbers" : "/events?topic=*&topic=numbers"; },
+      .on_event = on_event,
+      .cut_after_bytes = 300'000,
+      .seed = seed});
   ASSERT_TRUE(Eventually([&] { return fleet.open_streams() > kStreams / 2; }));
-  SteadyPublisher publisher(bridge.grpc_target(), [](uint64_t number) { return TextEvent("numbers", absl::StrCat(number)); });
+  SteadyPublisher publisher(bridge.grpc_target(),
+                            [](uint64_t number) { return TextEvent("numbers", absl::StrCat(number)); });
   publisher.PublishUpTo(kEvents, 100);
-  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(120))) << received << " of " << kStreams * kEvents;
+  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(120)))
+      << received << " of " << kStreams * kEvents;
   EXPECT_GT(fleet.cuts(), 1000U);
 }
 
@@ -134,8 +140,8 @@ TEST(Fleet, TenThousandStreamsOverAHundredPatternsAreToldWhatARestartCost) {
     } else if (event.type == "message") {
       const uint64_t number = NumberOf(event);
       if (number != mine.next) {
-        ASSERT_TRUE(mine.was_gap_told) << "stream " << stream << " was not told of a gap before " << number << " (" << event.id << ") instead of "
-                                       << mine.next << " (after " << mine.last_id << ")";
+        ASSERT_TRUE(mine.was_gap_told) << "stream " << stream << " was not told of a gap before " << number << " ("
+                                       << event.id << ") instead of " << mine.next << " (after " << mine.last_id << ")";
         // What a killed bridge had delivered and not acked is sent again, and the new log cannot know it.
         ASSERT_GE(number + kUnackedPerSeries, mine.next) << "stream " << stream;
       }
@@ -144,12 +150,13 @@ TEST(Fleet, TenThousandStreamsOverAHundredPatternsAreToldWhatARestartCost) {
       mine.last_id = event.id;
     }
   };
-  StreamFleet fleet(StreamFleet::Options{.port = bridge.http_port(),
-                     .streams = kStreams,
-                     .target = [](size_t stream) { return absl::StrCat("/events?topic=series.", stream % kPatterns, ".*"); },
-                     .on_event = on_event,
-                     .reconnect_max = absl::Milliseconds(1000),
-                     .seed = seed});
+  StreamFleet fleet(StreamFleet::Options{
+      .port = bridge.http_port(),
+      .streams = kStreams,
+      .target = [](size_t stream) { return absl::StrCat("/events?topic=series.", stream % kPatterns, ".*"); },
+      .on_event = on_event,
+      .reconnect_max = absl::Milliseconds(1000),
+      .seed = seed});
   ASSERT_TRUE(Eventually([&] { return fleet.open_streams() == kStreams; }, absl::Seconds(60))) << fleet.open_streams();
 
   // Each series gets the numbers from 0 on.
@@ -159,7 +166,8 @@ TEST(Fleet, TenThousandStreamsOverAHundredPatternsAreToldWhatARestartCost) {
   std::thread publishing([&] { publisher.PublishUpTo(uint64_t{kPatterns} * 100'000, kBatch, absl::Milliseconds(20)); });
   const auto wait_for_all = [&] {
     const uint64_t before = fleet.events();
-    return Eventually([&] { return fleet.open_streams() == kStreams && fleet.events() > before + 5 * kStreams; }, absl::Seconds(60));
+    return Eventually([&] { return fleet.open_streams() == kStreams && fleet.events() > before + 5 * kStreams; },
+                      absl::Seconds(60));
   };
   EXPECT_TRUE(wait_for_all());
   bridge.Restart(SIGTERM);

@@ -1,10 +1,10 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <signal.h>
-
 #include <memory>
 #include <set>
+#include <signal.h>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -82,11 +82,13 @@ TEST(Lifecycle, NewStreamsAreSentElsewhereWhileTheBridgeDrains) {
   held.ReadOpen();
   other.ReadOpen();
   bridge.Signal(SIGTERM);
-  EXPECT_TRUE(Eventually([&] {
-    SseClient late(bridge.http_port(), "/events?topic=a");
-    const auto event = late.Next();
-    return event && event->type == "bridge.closing" && late.WaitForEnd();
-  }, absl::Seconds(2)));
+  EXPECT_TRUE(Eventually(
+      [&] {
+        SseClient late(bridge.http_port(), "/events?topic=a");
+        const auto event = late.Next();
+        return event && event->type == "bridge.closing" && late.WaitForEnd();
+      },
+      absl::Seconds(2)));
   EXPECT_EQ(bridge.WaitForExit(), 0);
 }
 
@@ -143,10 +145,13 @@ TEST(Lifecycle, PublishersOfMaxAgeAreToldToReconnect) {
 TEST(Lifecycle, TakenPortsAreOneClearLine) {
   const BridgeProcess bridge;
   for (const std::string section : {"http", "grpc", "admin"}) {
-    const uint16_t port = section == "http" ? bridge.http_port() : section == "grpc" ? bridge.grpc_port() : bridge.admin_port();
+    const uint16_t port = section == "http"   ? bridge.http_port()
+                          : section == "grpc" ? bridge.grpc_port()
+                                              : bridge.admin_port();
     std::vector<std::string> arguments;
     for (const std::string other : {"http", "grpc", "admin"}) {
-      arguments.insert(arguments.end(), {"--set", absl::StrCat(other, ".address=127.0.0.1:", other == section ? port : 0)});
+      arguments.insert(arguments.end(),
+                       {"--set", absl::StrCat(other, ".address=127.0.0.1:", other == section ? port : 0)});
     }
     const RunResult result = RunBridge(arguments);
     EXPECT_EQ(result.exit_code, 1) << section;

@@ -28,7 +28,8 @@ TEST(Memory, IdleStreamsCostLittleAndGiveItBack) {
     EXPECT_LT((bridge.ResidentBytes() - with_few) / kMany, 1500U);
   }
   ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", kFew));
-  EXPECT_TRUE(Eventually([&] { return bridge.ResidentBytes() < with_few + (uint64_t{4} << 20); })) << bridge.ResidentBytes() - with_few;
+  EXPECT_TRUE(Eventually([&] { return bridge.ResidentBytes() < with_few + (uint64_t{4} << 20); }))
+      << bridge.ResidentBytes() - with_few;
 }
 
 }  // namespace

@@ -67,14 +67,22 @@ INSTANTIATE_TEST_SUITE_P(
         BadEvent{"CarriageReturnInType", [](v1::Event* e) { e->set_type("a\rb"); }, "CR, LF or NUL"},
         BadEvent{"NulInType", [](v1::Event* e) { e->set_type(std::string("a\0b", 3)); }, "CR, LF or NUL"},
         BadEvent{"LongKey", [](v1::Event* e) { e->set_idempotency_key(std::string(129, 'k')); }, "128"},
-        BadEvent{"KeyOnEphemeral", [](v1::Event* e) { e->set_ephemeral(true); e->set_idempotency_key("k"); }, "ephemeral"},
+        BadEvent{"KeyOnEphemeral",
+                 [](v1::Event* e) {
+                   e->set_ephemeral(true);
+                   e->set_idempotency_key("k");
+                 },
+                 "ephemeral"},
         BadEvent{"ShortRetry", [](v1::Event* e) { e->mutable_retry()->set_nanos(1'000'000); }, "http.retry_min"},
         BadEvent{"LongRetry", [](v1::Event* e) { e->mutable_retry()->set_seconds(3601); }, "http.retry_max"},
         BadEvent{"NoPayload", [](v1::Event* e) { e->clear_text(); }, "payload"},
         BadEvent{"LargePayload", [](v1::Event* e) { e->set_text(std::string(2100, 'x')); }, "http.max_frame_bytes"},
-        BadEvent{"PayloadThatGrowsInEncoding", [](v1::Event* e) { e->set_text(std::string(500, '\n')); }, "http.max_frame_bytes"},
+        BadEvent{"PayloadThatGrowsInEncoding", [](v1::Event* e) { e->set_text(std::string(500, '\n')); },
+                 "http.max_frame_bytes"},
         BadEvent{"NotANumber", [](v1::Event* e) { e->mutable_json()->set_number_value(std::nan("")); }, "NaN"},
-        BadEvent{"UnknownMessageType", [](v1::Event* e) { e->mutable_message()->set_type_url("type.example.com/shop.Order"); }, "shop.Order"}),
+        BadEvent{"UnknownMessageType",
+                 [](v1::Event* e) { e->mutable_message()->set_type_url("type.example.com/shop.Order"); },
+                 "shop.Order"}),
     [](const auto& test) { return test.param.name; });
 
 TEST_F(Publish, RejectsAllEventsOfARequestThatHasTooMany) {
@@ -140,7 +148,8 @@ TEST_F(Publish, PayloadsArriveAsTextBase64AndJson) {
   json.set_topic("a");
   (*json.mutable_json()->mutable_struct_value()->mutable_fields())["n"].set_number_value(1);
   publisher_.Publish({text, binary, json, TextEvent("a", "")});
-  EXPECT_EQ(client.NextData(3), (std::vector<std::string>{" leading space\nsecond line\nthird\nfourth\n", "AP8Q", "{\"n\":1}"}));
+  EXPECT_EQ(client.NextData(3),
+            (std::vector<std::string>{" leading space\nsecond line\nthird\nfourth\n", "AP8Q", "{\"n\":1}"}));
 }
 
 TEST_F(Publish, EphemeralEventsHaveNoIdAndAreNotReplayed) {
@@ -205,7 +214,8 @@ TEST_F(Publish, MessageThatDoesNotParseEndsTheStreamWithInvalidArgument) {
 
 TEST_F(Publish, PublisherThatReadsNoAcksIsNotReadForEver) {
   PublishCall call(&publisher_);
-  // A closed loop would deadlock if acks were needed to write on; so much is taken, and then gRPC's flow control holds the writer.
+  // A closed loop would deadlock if acks were needed to write on; so much is taken, and then gRPC's flow control holds
+  // the writer.
   std::atomic<int> written{0};
   std::thread writer([&] {
     for (int i = 0; i < 2'000'000 && call.Send(std::string(100, 'r'), {TextEvent("a", "x")}); ++i) {

@@ -71,7 +71,8 @@ TEST_F(Requests, ConnectionsAreKeptAndPipelinedRequestsAnsweredInOrder) {
 
 TEST_F(Requests, RangeIsIgnored) {
   for (const std::string range : {"bytes=0-10", "bytes=0-1,3-4,6-7", "bytes=", "x=1", "bytes=1-2-3"}) {
-    SseClient client(bridge_->http_port(), {.target = "/events?topic=a", .headers = absl::StrCat("Range: ", range, "\r\n")});
+    SseClient client(bridge_->http_port(),
+                     {.target = "/events?topic=a", .headers = absl::StrCat("Range: ", range, "\r\n")});
     EXPECT_EQ(client.Head().status, 200) << range;
     EXPECT_EQ(client.Head().Header("Content-Type"), "text/event-stream");
     client.ReadOpen();
@@ -117,7 +118,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadRequest{"NoHost", "GET /events?topic=a HTTP/1.1\r\n\r\n", 400},
         BadRequest{"TwoHosts", absl::StrCat(kGet, "Host: localhost\r\n\r\n"), 400},
         BadRequest{"TwoLengths", absl::StrCat(kPost, "Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"), 400},
-        BadRequest{"LengthWithChunks", absl::StrCat(kPost, "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
+        BadRequest{"LengthWithChunks",
+                   absl::StrCat(kPost, "Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"), 400},
         BadRequest{"SignedLength", absl::StrCat(kPost, "Content-Length: +2\r\n\r\n{}"), 400},
         BadRequest{"UnknownCoding", absl::StrCat(kPost, "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), 501},
         BadRequest{"BadChunkSize", absl::StrCat(kPost, "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"), 400},
@@ -181,8 +183,9 @@ TEST_F(Requests, ChunkedBodyIsRead) {
 
 TEST_F(Requests, BodyOfARequestIsNotTakenForTheNextRequest) {
   const std::string smuggled = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-  const std::string all = Exchange(absl::StrCat("GET /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: ", smuggled.size(), "\r\n\r\n", smuggled,
-                                                "GET /also-nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
+  const std::string all =
+      Exchange(absl::StrCat("GET /nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: ", smuggled.size(), "\r\n\r\n",
+                            smuggled, "GET /also-nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
   size_t answers = 0;
   for (size_t at = all.find("HTTP/1.1 "); at != std::string::npos; at = all.find("HTTP/1.1 ", at + 1)) {
     ++answers;
@@ -204,7 +207,8 @@ TEST_F(Requests, HostOfAnotherNameIsMisdirected) {
 }
 
 TEST_F(Requests, HeadersThatTheLibraryAddsCannotBeForged) {
-  const HttpResponse response = Fetch(bridge_->http_port(), "GET", "/nothing", "REMOTE_ADDR: 6.6.6.6\r\nLOCAL_ADDR: x\r\n");
+  const HttpResponse response =
+      Fetch(bridge_->http_port(), "GET", "/nothing", "REMOTE_ADDR: 6.6.6.6\r\nLOCAL_ADDR: x\r\n");
   EXPECT_EQ(response.status, 404);
   EXPECT_THAT(response.head, Not(HasSubstr("6.6.6.6")));
 }
@@ -212,14 +216,17 @@ TEST_F(Requests, HeadersThatTheLibraryAddsCannotBeForged) {
 TEST_F(Requests, AdminPortShowsHealthAndMetrics) {
   EXPECT_EQ(Fetch(bridge_->admin_port(), "GET", "/livez").status, 200);
   EXPECT_EQ(Fetch(bridge_->admin_port(), "GET", "/readyz").body, "ok\n");
-  EXPECT_THAT(Fetch(bridge_->admin_port(), "GET", "/metrics").body, HasSubstr("# TYPE sse_bridge_deliveries_total counter"));
+  EXPECT_THAT(Fetch(bridge_->admin_port(), "GET", "/metrics").body,
+              HasSubstr("# TYPE sse_bridge_deliveries_total counter"));
   EXPECT_EQ(Fetch(bridge_->admin_port(), "GET", "/events?topic=a").status, 404);
   EXPECT_EQ(Fetch(bridge_->http_port(), "GET", "/metrics").status, 404);
 }
 
 TEST(RequestsCors, OriginsThatAreAllowedMayReadAlsoErrorsAndOthersMayNot) {
-  const BridgeProcess bridge({"http.cors.allowed_origins=[\"https://app.example\"]", "http.cors.allow_credentials=true"});
-  const auto from = [&](const std::string& origin, const std::string& method, const std::string& target, const std::string& more = "") {
+  const BridgeProcess bridge(
+      {"http.cors.allowed_origins=[\"https://app.example\"]", "http.cors.allow_credentials=true"});
+  const auto from = [&](const std::string& origin, const std::string& method, const std::string& target,
+                        const std::string& more = "") {
     return Fetch(bridge.http_port(), method, target, absl::StrCat("Origin: ", origin, "\r\n", more));
   };
   const HttpResponse error = from("https://app.example", "GET", "/events");
@@ -242,7 +249,9 @@ TEST(RequestsCors, OriginsThatAreAllowedMayReadAlsoErrorsAndOthersMayNot) {
 
 TEST(RequestsCors, AnyOriginIsAnsweredWithAStar) {
   const BridgeProcess bridge({"http.cors.allowed_origins=[\"*\"]"});
-  EXPECT_EQ(Fetch(bridge.http_port(), "GET", "/events", "Origin: https://x.example\r\n").Header("Access-Control-Allow-Origin"), "*");
+  EXPECT_EQ(Fetch(bridge.http_port(), "GET", "/events", "Origin: https://x.example\r\n")
+                .Header("Access-Control-Allow-Origin"),
+            "*");
 }
 
 }  // namespace

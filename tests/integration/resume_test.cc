@@ -1,6 +1,7 @@
+#include <signal.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/bridge_process.h"
@@ -57,14 +58,18 @@ TEST_F(Resume, OneIdResumesManyTopicsAndPatterns) {
 
 TEST_F(Resume, HeaderWinsOverTheQueryAndPolyfillsParameterOverTheOther) {
   const auto ids = PublishNumbers(4);
-  SseClient header(bridge_.http_port(), absl::StrCat("/events?topic=a&lastEventId=", ids[0], "&last_event_id=", ids[1]), ids[2]);
+  SseClient header(bridge_.http_port(), absl::StrCat("/events?topic=a&lastEventId=", ids[0], "&last_event_id=", ids[1]),
+                   ids[2]);
   EXPECT_EQ(header.ReadOpen(), ids[2]);
-  SseClient polyfill(bridge_.http_port(), absl::StrCat("/events?topic=a&lastEventId=", ids[0], "&last_event_id=", ids[1]));
+  SseClient polyfill(bridge_.http_port(),
+                     absl::StrCat("/events?topic=a&lastEventId=", ids[0], "&last_event_id=", ids[1]));
   EXPECT_EQ(polyfill.ReadOpen(), ids[0]);
-  SseClient query(bridge_.http_port(), absl::StrCat("/events?topic=a&lastEventId=&last_event_id=", ids[1], "&replay=all"));
+  SseClient query(bridge_.http_port(),
+                  absl::StrCat("/events?topic=a&lastEventId=&last_event_id=", ids[1], "&replay=all"));
   EXPECT_EQ(query.ReadOpen(), ids[1]);
-  SseClient body(bridge_.http_port(),
-                 {.target = "/events", .method = "POST", .body = absl::StrCat(R"({"topics":["a"],"last_event_id":")", ids[3], "\"}")});
+  SseClient body(bridge_.http_port(), {.target = "/events",
+                                       .method = "POST",
+                                       .body = absl::StrCat(R"({"topics":["a"],"last_event_id":")", ids[3], "\"}")});
   EXPECT_EQ(body.ReadOpen(), ids[3]);
 }
 
@@ -118,7 +123,8 @@ TEST_F(Resume, IdAheadOfTheLogIsToldAsAGapAndGoesOnLive) {
 
 TEST_F(Resume, MalformedIdsAreToldAsAGapAndGoOnLive) {
   PublishNumbers(3);
-  for (const std::string id : {"x", "-", "1-", "-1", "1-01", "01-1", "1-1-1", "FF-1", "1-18446744073709551616", "1 1", "<script>"}) {
+  for (const std::string id :
+       {"x", "-", "1-", "-1", "1-01", "01-1", "1-1-1", "FF-1", "1-18446744073709551616", "1 1", "<script>"}) {
     SseClient client(bridge_.http_port(), "/events?topic=a", id);
     client.ReadOpen();
     EXPECT_THAT(Gap(&client).data, HasSubstr("\"reason\":\"malformed\"")) << id;
@@ -151,7 +157,8 @@ TEST_F(Resume, HistoryIsTrimmedByAge) {
 }
 
 TEST_F(Resume, StreamsOnEveryLoopSeeTheSameIds) {
-  // With several loops one may be behind the other for a moment: an id that this loop has not seen yet waits, it is no gap.
+  // With several loops one may be behind the other for a moment: an id that this loop has not seen yet waits, it is no
+  // gap.
   for (int i = 0; i < 200; ++i) {
     const std::string id = publisher_.Publish(TextEvent("a", absl::StrCat(i))).first_id();
     SseClient client(bridge_.http_port(), "/events?topic=a", id);

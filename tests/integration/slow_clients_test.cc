@@ -18,7 +18,9 @@ using ::testing::HasSubstr;
 constexpr size_t kKilobyte = 1024;
 
 // A client that reads nothing of what it is sent, beyond what the kernel takes.
-SseClient::Options StalledOn(const std::string& topic) { return {.target = absl::StrCat("/events?topic=", topic), .receive_buffer_bytes = 4096}; }
+SseClient::Options StalledOn(const std::string& topic) {
+  return {.target = absl::StrCat("/events?topic=", topic), .receive_buffer_bytes = 4096};
+}
 
 void PublishKilobytes(Publisher* publisher, const std::string& topic, int count) {
   for (int i = 0; i < count; i += 100) {
@@ -116,7 +118,8 @@ TEST(SlowClients, TheSlowestAreClosedWhenTooMuchIsPinned) {
     slow.back()->Head();
     publisher.Publish(TextEvent(absl::StrCat("t", i), std::string(500 * kKilobyte, 'x')));
   }
-  EXPECT_TRUE(Eventually([&] { return bridge.Metric("sse_bridge_event_streams_closed_total{reason=\"pinned\"}") >= 7; }));
+  EXPECT_TRUE(
+      Eventually([&] { return bridge.Metric("sse_bridge_event_streams_closed_total{reason=\"pinned\"}") >= 7; }));
   EXPECT_LE(bridge.Metric("sse_bridge_pinned_bytes"), 1 << 20);
 }
 

@@ -23,7 +23,8 @@ TEST(Subscribe, ResponseHasTheHeadersThatKeepProxiesFromHoldingItBack) {
   SseClient client(bridge.http_port(), "/events?topic=a");
   const HttpResponse& head = client.Head();
   EXPECT_EQ(head.status, 200);
-  EXPECT_EQ(head.Header("Content-Type"), "text/event-stream");  // a charset would make the library compress and buffer it
+  EXPECT_EQ(head.Header("Content-Type"),
+            "text/event-stream");  // a charset would make the library compress and buffer it
   EXPECT_EQ(head.Header("Cache-Control"), "no-cache, no-transform");
   EXPECT_EQ(head.Header("X-Accel-Buffering"), "no");
   EXPECT_EQ(head.Header("Transfer-Encoding"), "chunked");
@@ -57,11 +58,13 @@ TEST(Subscribe, PostTakesTheSameAsJson) {
   const BridgeProcess bridge;
   Publisher publisher(bridge.grpc_target());
   publisher.Publish({TextEvent("a", "1"), TextEvent("b.c", "2", "t"), TextEvent("b.d", "3")});
-  SseClient client(bridge.http_port(),
-                   {.target = "/events", .method = "POST", .body = R"({"topics": ["a", "b.>"], "replay": 2, "types": ["t", "message"]})"});
+  SseClient client(bridge.http_port(), {.target = "/events",
+                                        .method = "POST",
+                                        .body = R"({"topics": ["a", "b.>"], "replay": 2, "types": ["t", "message"]})"});
   client.ReadOpen();
   EXPECT_EQ(client.NextData(2), (std::vector<std::string>{"2", "3"}));
-  SseClient all(bridge.http_port(), {.target = "/events", .method = "POST", .body = R"({"topics": [">"], "replay": "all"})"});
+  SseClient all(bridge.http_port(),
+                {.target = "/events", .method = "POST", .body = R"({"topics": [">"], "replay": "all"})"});
   all.ReadOpen();
   EXPECT_EQ(all.NextData(3), (std::vector<std::string>{"1", "2", "3"}));
 }
@@ -69,7 +72,9 @@ TEST(Subscribe, PostTakesTheSameAsJson) {
 TEST(Subscribe, TypesAreFilteredInReplayAndLive) {
   const BridgeProcess bridge;
   Publisher publisher(bridge.grpc_target());
-  const auto publish = [&] { publisher.Publish({TextEvent("a", "1"), TextEvent("a", "2", "x"), TextEvent("a", "3", "y")}); };
+  const auto publish = [&] {
+    publisher.Publish({TextEvent("a", "1"), TextEvent("a", "2", "x"), TextEvent("a", "3", "y")});
+  };
   publish();
   SseClient client(bridge.http_port(), "/events?topic=a&type=x&type=message&replay=all");
   client.ReadOpen();
@@ -91,7 +96,8 @@ TEST(Subscribe, ReplayLastCountsMatchesOnly) {
   const BridgeProcess bridge;
   Publisher publisher(bridge.grpc_target());
   for (int i = 0; i < 10; ++i) {
-    publisher.Publish({TextEvent("a", absl::StrCat("a", i)), TextEvent("b", absl::StrCat("b", i)), TextEvent("c", "c")});
+    publisher.Publish(
+        {TextEvent("a", absl::StrCat("a", i)), TextEvent("b", absl::StrCat("b", i)), TextEvent("c", "c")});
   }
   SseClient one(bridge.http_port(), "/events?topic=a&replay=3");
   EXPECT_EQ(one.NextData(3), (std::vector<std::string>{"a7", "a8", "a9"}));
@@ -169,7 +175,8 @@ TEST(Subscribe, BytesOnAnOpenStreamAreDroppedUpToABound) {
   EXPECT_EQ(client.NextData(1), std::vector<std::string>{"still there"});
   const absl::Duration before = bridge.CpuTime();
   absl::SleepFor(absl::Milliseconds(500));
-  EXPECT_LT(bridge.CpuTime() - before, absl::Milliseconds(100));  // a byte that nobody reads would keep a level-triggered loop busy
+  EXPECT_LT(bridge.CpuTime() - before,
+            absl::Milliseconds(100));  // a byte that nobody reads would keep a level-triggered loop busy
   client.connection().Send(std::string(8192, 'x'));
   EXPECT_TRUE(client.WaitForEnd());
   EXPECT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams_closed_total{reason=\"flood\"}", 1));
@@ -189,7 +196,8 @@ TEST(Subscribe, StreamsOverTheLimitAreRefusedInPassing) {
   EXPECT_TRUE(refused.parser().retry_ms());
   EXPECT_TRUE(refused.WaitForEnd());
 
-  const HttpResponse post = Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n", R"({"topics":["a"]})");
+  const HttpResponse post =
+      Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n", R"({"topics":["a"]})");
   EXPECT_EQ(post.status, 503);
   EXPECT_NE(post.Header("Retry-After"), "");
 }
@@ -214,16 +222,17 @@ TEST_P(SubscribeRefuses, WithAProblemThatNamesTheParameterAndShowsARightExample)
 
 INSTANTIATE_TEST_SUITE_P(
     All, SubscribeRefuses,
-    ::testing::Values(BadSubscription{"NoTopic", "/events", "topic", "example"},
-                      BadSubscription{"EmptyTopic", "/events?topic=", "topic", "example"},
-                      BadSubscription{"BadPattern", "/events?topic=a.>.b", "topic", "a.\\u003e.b"},
-                      BadSubscription{"TooManyTopics", "/events?topic=a&topic=b&topic=c&topic=d", "topic", "http.max_topics"},
-                      BadSubscription{"UnknownParameter", "/events?topic=a&topics=b", "topics", "not known"},
-                      BadSubscription{"BadReplay", "/events?topic=a&replay=-1", "replay", "whole number"},
-                      BadSubscription{"HugeReplay", "/events?topic=a&replay=99999999999999999999", "replay", "whole number"},
-                      BadSubscription{"ReplayTwice", "/events?topic=a&replay=1&replay=2", "replay", "more than once"},
-                      BadSubscription{"BadHeartbeat", "/events?topic=a&heartbeat=yes", "heartbeat", "comment"},
-                      BadSubscription{"LineFeedInType", "/events?topic=a&type=a%0Ab", "type", "CR, LF or NUL"}),
+    ::testing::Values(
+        BadSubscription{"NoTopic", "/events", "topic", "example"},
+        BadSubscription{"EmptyTopic", "/events?topic=", "topic", "example"},
+        BadSubscription{"BadPattern", "/events?topic=a.>.b", "topic", "a.\\u003e.b"},
+        BadSubscription{"TooManyTopics", "/events?topic=a&topic=b&topic=c&topic=d", "topic", "http.max_topics"},
+        BadSubscription{"UnknownParameter", "/events?topic=a&topics=b", "topics", "not known"},
+        BadSubscription{"BadReplay", "/events?topic=a&replay=-1", "replay", "whole number"},
+        BadSubscription{"HugeReplay", "/events?topic=a&replay=99999999999999999999", "replay", "whole number"},
+        BadSubscription{"ReplayTwice", "/events?topic=a&replay=1&replay=2", "replay", "more than once"},
+        BadSubscription{"BadHeartbeat", "/events?topic=a&heartbeat=yes", "heartbeat", "comment"},
+        BadSubscription{"LineFeedInType", "/events?topic=a&type=a%0Ab", "type", "CR, LF or NUL"}),
     [](const auto& test) { return test.param.name; });
 
 TEST(Subscribe, BadBodiesAreRefusedWithAProblem) {
@@ -236,7 +245,8 @@ TEST(Subscribe, BadBodiesAreRefusedWithAProblem) {
   EXPECT_EQ(post("application/json", R"({"topics":["a"],"unknown":1})").status, 400);
   EXPECT_THAT(post("application/json", R"({"topics":["a"],"replay":1.5})").body, HasSubstr("replay"));
   EXPECT_THAT(post("application/json", R"({"topics":["a"],"replay":{"x":1}})").body, HasSubstr("replay"));
-  EXPECT_EQ(post("application/json", absl::StrCat(R"({"topics":["a"],"replay":)", std::string(20000, '['))).status, 400);
+  EXPECT_EQ(post("application/json", absl::StrCat(R"({"topics":["a"],"replay":)", std::string(20000, '['))).status,
+            400);
   EXPECT_EQ(post("application/json; charset=utf-8", "{}").status, 400);
 }
 

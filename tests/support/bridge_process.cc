@@ -1,15 +1,14 @@
 #include "tests/support/bridge_process.h"
 
-#include <fcntl.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <fstream>
+#include <signal.h>
+#include <spawn.h>
 #include <sstream>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -40,7 +39,8 @@ std::string ReadFile(const std::string& path) {
 }
 
 std::string TemporaryFile() {
-  std::string path = absl::StrCat(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp", "/bridge-test-XXXXXX");
+  std::string path =
+      absl::StrCat(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp", "/bridge-test-XXXXXX");
   const int fd = mkstemp(path.data());
   if (fd < 0) {
     std::perror("mkstemp");
@@ -50,7 +50,8 @@ std::string TemporaryFile() {
   return path;
 }
 
-pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_path, const std::map<std::string, std::string>& environment) {
+pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_path,
+            const std::map<std::string, std::string>& environment) {
   const std::string binary = BinaryPath();
   std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
   for (const std::string& argument : arguments) {
@@ -122,7 +123,8 @@ void BridgeProcess::Start() {
   }
   const size_t lines_before = Log().size();
   pid_ = Spawn(arguments, log_path_, {});
-  const bool is_listening = Eventually([&] { return absl::StrContains(Log().substr(lines_before), " listening "); }, absl::Seconds(30));
+  const bool is_listening =
+      Eventually([&] { return absl::StrContains(Log().substr(lines_before), " listening "); }, absl::Seconds(30));
   if (!is_listening) {
     std::fprintf(stderr, "the bridge did not start:\n%s\n", Log().c_str());
     std::abort();

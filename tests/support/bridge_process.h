@@ -1,12 +1,11 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
+#include <sys/types.h>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -34,7 +33,8 @@ class BridgeProcess {
   // Ends it by `signal` and starts it again on the same ports.
   void Restart(int signal);
 
-  // The value of a metric line, such as "sse_bridge_event_streams" or "sse_bridge_gaps_total{reason=\"slow\"}"; 0 where there is none.
+  // The value of a metric line, such as "sse_bridge_event_streams" or "sse_bridge_gaps_total{reason=\"slow\"}"; 0 where
+  // there is none.
   double Metric(absl::string_view name) const;
   // Waits until the metric has the value.
   bool WaitForMetric(absl::string_view name, double value, absl::Duration timeout = absl::Seconds(10)) const;
@@ -62,7 +62,8 @@ struct RunResult {
   int exit_code = -1;
   std::string output;  // standard output and standard error
 };
-RunResult RunBridge(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
+RunResult RunBridge(const std::vector<std::string>& arguments,
+                    const std::map<std::string, std::string>& environment = {});
 
 // Calls `is_true` until it is or the time is over.
 bool Eventually(const std::function<bool()>& is_true, absl::Duration timeout = absl::Seconds(10));

@@ -17,7 +17,8 @@ v1::Event TextEvent(const std::string& topic, const std::string& text, const std
 // A backend: calls PublishOnce, or holds a Publish stream.
 class Publisher {
  public:
-  // gRPC shares a connection between channels of one target; after a restart of the bridge that one may not have noticed yet.
+  // gRPC shares a connection between channels of one target; after a restart of the bridge that one may not have
+  // noticed yet.
   enum class Channel { kShared, kOwn };
   explicit Publisher(const std::string& target, Channel channel = Channel::kShared);
 

@@ -1,13 +1,12 @@
 #include "tests/support/raw_http.h"
 
 #include <arpa/inet.h>
+#include <array>
+#include <cerrno>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <array>
-#include <cerrno>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -56,7 +55,8 @@ bool RawConnection::Send(absl::string_view bytes) {
 
 std::string RawConnection::Receive(absl::Duration timeout) {
   pollfd poll_fd{.fd = fd_, .events = POLLIN, .revents = 0};
-  if (fd_ < 0 || poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))))) <= 0) {
+  if (fd_ < 0 ||
+      poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))))) <= 0) {
     return "";
   }
   std::array<char, 65536> buffer;
@@ -117,9 +117,11 @@ HttpResponse ParseResponse(const std::string& text) {
   return response;
 }
 
-HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target, absl::string_view extra_headers, absl::string_view body) {
+HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target, absl::string_view extra_headers,
+                   absl::string_view body) {
   RawConnection connection(port);
-  std::string request = absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", extra_headers);
+  std::string request =
+      absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", extra_headers);
   if (!body.empty()) {
     absl::StrAppend(&request, "Content-Length: ", body.size(), "\r\n");
   }

@@ -52,8 +52,9 @@ struct HttpResponse {
 
 HttpResponse ParseResponse(const std::string& text);
 
-// One request on a connection of its own, and its response. `target` such as "/events?topic=a", `extra_headers` lines that end with CR LF.
-HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target, absl::string_view extra_headers = "",
-                   absl::string_view body = "");
+// One request on a connection of its own, and its response. `target` such as "/events?topic=a", `extra_headers` lines
+// that end with CR LF.
+HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target,
+                   absl::string_view extra_headers = "", absl::string_view body = "");
 
 }  // namespace bridge::test

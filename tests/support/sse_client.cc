@@ -10,7 +10,8 @@
 namespace bridge::test {
 
 SseClient::SseClient(uint16_t port, Options options) : connection_(port, options.receive_buffer_bytes) {
-  std::string request = absl::StrCat(options.method, " ", options.target, " ", options.version, "\r\nHost: localhost\r\n", options.headers);
+  std::string request = absl::StrCat(options.method, " ", options.target, " ", options.version,
+                                     "\r\nHost: localhost\r\n", options.headers);
   if (!options.last_event_id.empty()) {
     absl::StrAppend(&request, "Last-Event-ID: ", options.last_event_id, "\r\n");
   }
@@ -112,7 +113,8 @@ std::vector<std::string> SseClient::NextData(size_t count, absl::Duration timeou
 std::string SseClient::ReadOpen() {
   const auto event = Next();
   if (!event || event->type != "bridge.open") {
-    std::fprintf(stderr, "no bridge.open came; the head was: %s %s\n", head_.head.c_str(), event ? event->type.c_str() : "(nothing)");
+    std::fprintf(stderr, "no bridge.open came; the head was: %s %s\n", head_.head.c_str(),
+                 event ? event->type.c_str() : "(nothing)");
     std::abort();
   }
   return event->id;

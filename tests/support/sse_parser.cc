@@ -50,7 +50,8 @@ void SseParser::TakeField(const std::string& name, const std::string& value) {
     }
   } else if (name == "retry") {
     uint64_t milliseconds = 0;
-    const bool is_digits = !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
+    const bool is_digits =
+        !value.empty() && std::all_of(value.begin(), value.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (is_digits && absl::SimpleAtoi(value, &milliseconds)) {
       retry_ms_ = milliseconds;
     }

@@ -5,7 +5,8 @@
 namespace bridge::http {
 namespace {
 
-constexpr absl::string_view kBody = "4\r\nWiki\r\n6;ext=1\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\n";
+constexpr absl::string_view kBody =
+    "4\r\nWiki\r\n6;ext=1\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\n";
 
 TEST(ChunkedDecoder, DecodesABodyInAnyPieces) {
   for (size_t piece = 1; piece <= kBody.size(); ++piece) {
@@ -34,7 +35,8 @@ TEST(ChunkedDecoder, LeavesWhatComesBehindTheBody) {
 }
 
 TEST(ChunkedDecoder, RefusesWhatIsNotExactlyChunked) {
-  for (const absl::string_view bad : {"\r\n", "g\r\n", "-1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", "123456789\r\n", "1\n", "1\r\nab", "1\r\nab\r\n", "1;\x01\r\n"}) {
+  for (const absl::string_view bad : {"\r\n", "g\r\n", "-1\r\n", "0x1\r\n", " 1\r\n", "1 \r\n", "123456789\r\n", "1\n",
+                                      "1\r\nab", "1\r\nab\r\n", "1;\x01\r\n"}) {
     ChunkedDecoder decoder(1000);
     std::string body;
     absl::string_view input = bad;

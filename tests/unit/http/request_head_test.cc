@@ -13,7 +13,8 @@ std::optional<Refusal> Parse(const std::string& bytes) {
 }
 
 TEST(RequestHead, IsTakenApart) {
-  const std::string bytes = "POST /events?a=b HTTP/1.1\r\nHost: example.com:8080\r\nContent-Length: 12\r\nX-Y:  spaced \t\r\n\r\n";
+  const std::string bytes =
+      "POST /events?a=b HTTP/1.1\r\nHost: example.com:8080\r\nContent-Length: 12\r\nX-Y:  spaced \t\r\n\r\n";
   RequestHead head;
   ASSERT_FALSE(ParseRequestHead(bytes, &head));
   EXPECT_EQ(head.method, "POST");
@@ -56,14 +57,16 @@ TEST(RequestHead, HostIsTakenFromAnAuthority) {
 
 TEST(RequestHead, RebuiltHeadLeavesOutWhatHasBeenDealtWith) {
   const std::string bytes =
-      "POST /e?a?b HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\nTransfer-Encoding: chunked\r\nREMOTE_ADDR: 1\r\nExpect: 100-continue\r\nX: y\r\n\r\n";
+      "POST /e?a?b HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\nTransfer-Encoding: chunked\r\nREMOTE_ADDR: 1\r\nExpect: "
+      "100-continue\r\nX: y\r\n\r\n";
   RequestHead head;
   ASSERT_FALSE(ParseRequestHead(bytes, &head));
   EXPECT_EQ(RebuildHead(head, 5), "POST /e?a%3Fb HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 5\r\n\r\n");
 }
 
 TEST(RequestHead, OfOneByteLessOrOneByteChangedIsRefusedOrParsedButNeverReadBeyond) {
-  const std::string bytes = "POST /events HTTP/1.1\r\nHost: example.com\r\nContent-Length: 12\r\nConnection: close\r\n\r\n";
+  const std::string bytes =
+      "POST /events HTTP/1.1\r\nHost: example.com\r\nContent-Length: 12\r\nConnection: close\r\n\r\n";
   for (size_t i = 0; i < bytes.size(); ++i) {
     Parse(bytes.substr(0, i));
     for (int byte = 0; byte < 256; ++byte) {

@@ -1,8 +1,8 @@
 #include "bridge/hub/audience.h"
 
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/random_seed.h"
@@ -27,12 +27,15 @@ Selection SelectionOf(const std::vector<std::string>& patterns, std::vector<std:
 }
 
 sse::FramePtr FrameOf(const std::string& topic, uint64_t sequence, const std::string& type = "") {
-  return sse::Frame::Make({.topic = topic, .sequence = sequence, .received = {}, .event = {.id = "1-1", .type = type, .data = "x"}});
+  return sse::Frame::Make(
+      {.topic = topic, .sequence = sequence, .received = {}, .event = {.id = "1-1", .type = type, .data = "x"}});
 }
 
 class AudienceTest : public ::testing::Test {
  protected:
-  void Append(const std::string& topic, const std::string& type = "") { ring_.Append(FrameOf(topic, ring_.head_sequence() + 1, type)); }
+  void Append(const std::string& topic, const std::string& type = "") {
+    ring_.Append(FrameOf(topic, ring_.head_sequence() + 1, type));
+  }
 
   // All that a stream at `next` finds, by as many calls as it takes.
   std::vector<uint64_t> FindAll(Audience* audience, uint64_t next, size_t count_max = 100) {
@@ -45,7 +48,9 @@ class AudienceTest : public ::testing::Test {
     return all;
   }
 
-  Audience::Item Owed(uint64_t sequence) { return {.frame = FrameOf("a", sequence), .index_before = sequence - 1, .index_after = sequence}; }
+  Audience::Item Owed(uint64_t sequence) {
+    return {.frame = FrameOf("a", sequence), .index_before = sequence - 1, .index_after = sequence};
+  }
 
   Ring ring_{{.events_max = 20'000}};
 };
@@ -171,7 +176,8 @@ TEST_F(AudienceTest, StreamsThatLeaveDuringARoundMakeNobodyMissItOrGetItTwice) {
     }
     audience.Owe(Owed(1));
     Audience::Round& round = audience.CurrentRound();
-    while (!audience.IsRoundServed() || random() % 4 != 0) {  // streams may leave also between the last send and the round's end
+    while (!audience.IsRoundServed() ||
+           random() % 4 != 0) {  // streams may leave also between the last send and the round's end
       const size_t i = random() % streams.size();
       if (random() % 3 == 0 && is_live[i]) {
         // Where it has been served it goes on behind the record, else before it.

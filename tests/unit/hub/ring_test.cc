@@ -10,7 +10,8 @@ namespace {
 base::MonotonicTime At(int seconds) { return base::MonotonicTime(std::chrono::seconds(seconds)); }
 
 sse::FramePtr FrameOf(const std::string& topic, uint64_t sequence, base::MonotonicTime received = At(0)) {
-  return sse::Frame::Make({.topic = topic, .sequence = sequence, .received = received, .event = {.id = "1-1", .data = "x"}});
+  return sse::Frame::Make(
+      {.topic = topic, .sequence = sequence, .received = received, .event = {.id = "1-1", .data = "x"}});
 }
 
 TEST(Ring, HoldsTheNewestByNumber) {
@@ -59,7 +60,8 @@ TEST(Ring, FindsTheIndexAfterASequenceAlsoWhereTheLogHasHoles) {
     ring.Append(FrameOf("a", sequence));
   }
   EXPECT_EQ(ring.trimmed_sequence(), 9U);
-  const std::vector<std::pair<uint64_t, uint64_t>> cases = {{9, 0}, {10, 1}, {11, 2}, {12, 2}, {14, 2}, {15, 3}, {16, 4}, {39, 4}, {40, 5}, {99, 5}};
+  const std::vector<std::pair<uint64_t, uint64_t>> cases = {{9, 0},  {10, 1}, {11, 2}, {12, 2}, {14, 2},
+                                                            {15, 3}, {16, 4}, {39, 4}, {40, 5}, {99, 5}};
   for (const auto& [sequence, index] : cases) {
     EXPECT_EQ(ring.IndexAfter(sequence), index) << sequence;
   }

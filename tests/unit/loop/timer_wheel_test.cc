@@ -1,10 +1,10 @@
 #include "bridge/loop/timer_wheel.h"
 
-#include <gtest/gtest.h>
-
 #include <deque>
 #include <functional>
 #include <random>
+
+#include <gtest/gtest.h>
 
 namespace bridge::loop {
 namespace {

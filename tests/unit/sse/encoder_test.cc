@@ -1,12 +1,13 @@
 #include "bridge/sse/encoder.h"
 
-#include <gtest/gtest.h>
-
 #include <random>
 
+#include <gtest/gtest.h>
+
 #include "absl/strings/str_cat.h"
-#include "bridge/sse/frame.h"
 #include "tests/support/sse_parser.h"
+
+#include "bridge/sse/frame.h"
 
 namespace bridge::sse {
 namespace {
@@ -20,7 +21,8 @@ TEST(Encoder, WritesOnlyTheFieldsThatAreSet) {
 }
 
 TEST(Encoder, GivesEveryLineItsOwnDataField) {
-  EXPECT_EQ(EncodeEvent({.data = "a\nb\rc\r\nd\n\ne\r"}), "data: a\ndata: b\ndata: c\ndata: d\ndata: \ndata: e\ndata: \n\n");
+  EXPECT_EQ(EncodeEvent({.data = "a\nb\rc\r\nd\n\ne\r"}),
+            "data: a\ndata: b\ndata: c\ndata: d\ndata: \ndata: e\ndata: \n\n");
 }
 
 TEST(Encoder, KeepsALeadingSpace) { EXPECT_EQ(EncodeEvent({.data = " a"}), "data:  a\n\n"); }
@@ -70,7 +72,8 @@ TEST(Encoder, AnotherParserReadsBackWhatWasEncoded) {
 }
 
 TEST(Frame, IsTheEventAsAChunkAndWithoutIt) {
-  const FramePtr frame = Frame::Make({.topic = "a.b", .sequence = 7, .received = {}, .event = {.id = "1-7", .type = "t", .data = "x"}});
+  const FramePtr frame =
+      Frame::Make({.topic = "a.b", .sequence = 7, .received = {}, .event = {.id = "1-7", .type = "t", .data = "x"}});
   EXPECT_EQ(frame->text(), "event: t\ndata: x\nid: 1-7\n\n");
   EXPECT_EQ(frame->chunk(), WrapChunk(frame->text()));
   EXPECT_EQ(frame->topic(), "a.b");
@@ -81,7 +84,8 @@ TEST(Frame, IsTheEventAsAChunkAndWithoutIt) {
 
 TEST(Frame, LargestFitsAndTypeDefaultsToMessage) {
   const std::string data(600'000, '\n');
-  const FramePtr frame = Frame::Make({.topic = std::string(255, 't'), .sequence = 0, .received = {}, .event = {.data = data}});
+  const FramePtr frame =
+      Frame::Make({.topic = std::string(255, 't'), .sequence = 0, .received = {}, .event = {.data = data}});
   EXPECT_EQ(frame->text().size(), 600'001 * 7U + 1);
   EXPECT_EQ(frame->type(), "message");
   EXPECT_TRUE(frame->is_ephemeral());

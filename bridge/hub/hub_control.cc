@@ -1,0 +1,133 @@
+// What the bridge itself says on an event stream, and when.
+#include <algorithm>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+#include "bridge/hub/control_events.h"
+#include "bridge/hub/hub.h"
+
+namespace bridge::hub {
+
+absl::Duration Hub::JitteredRetry() { return options_.retry * absl::Uniform(random_, 0.75, 1.25); }
+
+std::string Hub::OldestId() const {
+  return ring_.begin_index() == ring_.end_index() ? std::string() : IdOf(ring_[ring_.begin_index()]->sequence());
+}
+
+void Hub::Say(Subscription& subscription, absl::string_view text) {
+  const bool is_chunked = subscription.audience_->selection().framing == Framing::kChunked;
+  if (subscription.control_ == nullptr) {
+    subscription.control_ = std::make_unique<Subscription::Control>();
+  }
+  absl::StrAppend(&subscription.control_->text, is_chunked ? sse::WrapChunk(text) : std::string(text));
+}
+
+void Hub::SayGap(Subscription& subscription, absl::string_view requested, uint64_t sequence, GapReason reason) {
+  metrics_.gaps[static_cast<size_t>(reason)].Add(1);
+  subscription.last_sequence_ = sequence;
+  Say(subscription, EncodeGap(IdOf(sequence), requested, OldestId(), reason));
+}
+
+void Hub::SayClosing(Subscription& subscription, EndReason reason) {
+  const bool is_chunked = subscription.audience_->selection().framing == Framing::kChunked;
+  if (subscription.next_ == ring_.end_index()) {
+    subscription.last_sequence_ = std::max(subscription.last_sequence_, ring_.head_sequence());
+  }
+  Say(subscription, EncodeClosing(IdOf(subscription.last_sequence_), NameOf(reason), JitteredRetry()));
+  if (is_chunked) {
+    absl::StrAppend(&subscription.control_->text, sse::kLastChunk);
+  }
+  subscription.is_ending_ = true;
+  subscription.end_reason_ = reason;
+}
+
+void Hub::HandleSlow(Subscription& subscription) {
+  if (options_.slow_client == SlowClient::kDisconnect) {
+    SayClosing(subscription, EndReason::kSlow);
+    return;
+  }
+  subscription.next_ = ring_.begin_index();
+  const uint64_t from =
+      std::max(subscription.last_sequence_, subscription.partial_ != nullptr ? subscription.partial_->sequence() : 0);
+  SayGap(subscription, IdOf(from), ring_.trimmed_sequence(), GapReason::kSlow);
+}
+
+void Hub::SayHeartbeat(Subscription& subscription) {
+  const bool is_live = subscription.stage_ == Subscription::Stage::kLive;
+  if (subscription.stage_ == Subscription::Stage::kBlocked || subscription.control_ != nullptr ||
+      subscription.partial_ != nullptr || lookbacks_.contains(&subscription) ||
+      (is_live && subscription.audience_->IsOwed(subscription))) {
+    return;  // it will be sent something else first
+  }
+  const uint64_t cursor = is_live ? ring_.head_sequence() : subscription.last_sequence_;
+  if (cursor > subscription.last_sequence_ || subscription.wants_heartbeat_events_) {
+    subscription.last_sequence_ = std::max(cursor, subscription.last_sequence_);
+    Say(subscription, EncodeHeartbeat(IdOf(subscription.last_sequence_)));
+  } else {
+    Say(subscription, sse::kComment);
+  }
+  metrics_.heartbeats.Add(1);
+  if (subscription.stage_ == Subscription::Stage::kRunnable) {
+    return;  // it goes out with the rest
+  }
+  const uint64_t awaited = subscription.next_;
+  LeaveStage(subscription);
+  found_.clear();
+  if (!Flush(subscription)) {
+    return;
+  }
+  if (is_live) {
+    GoLive(subscription);
+  } else {
+    Wait(subscription, awaited);
+  }
+}
+
+void Hub::EndGracefully(Subscription& subscription, EndReason reason) {
+  subscription.ends_when_live_ = true;
+  subscription.end_reason_ = reason;
+  if (subscription.stage_ == Subscription::Stage::kLive) {
+    LeaveStage(subscription);
+    MakeRunnable(subscription);
+  } else if (subscription.stage_ == Subscription::Stage::kWaiting) {
+    LeaveStage(subscription);
+    SayClosing(subscription, reason);
+    MakeRunnable(subscription);
+  }
+}
+
+base::MonotonicTime Hub::NextHeartbeat() {
+  return loop_->now() + absl::ToChronoNanoseconds(options_.heartbeat * absl::Uniform(random_, 0.9, 1.1));
+}
+
+void Hub::ScheduleTimerOf(Subscription& subscription) {
+  base::MonotonicTime next = std::min(subscription.heartbeat_at_, subscription.expires_at_);
+  if (subscription.stage_ == Subscription::Stage::kBlocked) {
+    next = std::min(next, subscription.last_progress_ + absl::ToChronoNanoseconds(options_.send_timeout));
+  }
+  loop_->Schedule(subscription, next - loop_->now());
+}
+
+void Hub::OnTimerOf(Subscription& subscription) {
+  const base::MonotonicTime now = loop_->now();
+  const bool is_blocked = subscription.stage_ == Subscription::Stage::kBlocked;
+  if (is_blocked && now - subscription.last_progress_ >= absl::ToChronoNanoseconds(options_.send_timeout)) {
+    End(subscription, EndReason::kStalled);
+    return;
+  }
+  if (now >= subscription.expires_at_) {
+    subscription.expires_at_ = base::MonotonicTime::max();
+    EndGracefully(subscription, EndReason::kMaxAge);
+    return;
+  }
+  if (now >= subscription.heartbeat_at_) {
+    subscription.heartbeat_at_ = NextHeartbeat();
+    ScheduleTimerOf(subscription);
+    SayHeartbeat(subscription);
+    return;
+  }
+  ScheduleTimerOf(subscription);
+}
+
+}  // namespace bridge::hub

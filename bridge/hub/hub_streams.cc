@@ -1,0 +1,283 @@
+// The life of an event stream in its hub: how it starts, its stages, and how it ends.
+#include <algorithm>
+#include <utility>
+
+#include "bridge/hub/control_events.h"
+#include "bridge/hub/hub.h"
+
+namespace bridge::hub {
+
+// --- Starting.
+
+Hub::Opening Hub::Open(Selection& selection, const Start& start) {
+  selection.Normalize();
+  Opening opening;
+  opening.next = ring_.end_index();
+  opening.last_sequence = ring_.head_sequence();
+  const absl::Duration retry = JitteredRetry();
+  const auto open_with_gap = [&](absl::string_view open_id, uint64_t sequence, GapReason reason) {
+    loop_->AssertOnLoop();
+    // Until the gap has been told the client keeps the id that it asked for, so that a cut in between hides nothing.
+    opening.last_sequence = sequence;
+    opening.text =
+        EncodeOpen(open_id, retry, options_.heartbeat) + EncodeGap(IdOf(sequence), start.id, OldestId(), reason);
+    metrics_.gaps[static_cast<size_t>(reason)].Add(1);
+  };
+
+  switch (start.kind) {
+    case Start::Kind::kLive:
+      break;
+    case Start::Kind::kReplayAll:
+      opening.next = ring_.begin_index();
+      opening.last_sequence = ring_.trimmed_sequence();
+      break;
+    case Start::Kind::kReplayLast:
+      opening.lookback = start.count;
+      if (start.count > 0) {
+        return opening;  // bridge.open tells where the stream starts: it is said when the matches have been found
+      }
+      break;
+    case Start::Kind::kAfterId: {
+      const auto position = log::ParseEventId(start.id);
+      if (!position.ok()) {
+        open_with_gap(IdOf(ring_.head_sequence()), ring_.head_sequence(), GapReason::kMalformed);
+        return opening;
+      }
+      if (position->epoch != epoch_ || position->sequence < ring_.trimmed_sequence()) {
+        opening.next = ring_.begin_index();
+        open_with_gap(start.id, ring_.trimmed_sequence(),
+                      position->epoch != epoch_ ? GapReason::kEpoch : GapReason::kTrimmed);
+        return opening;
+      }
+      opening.last_sequence = position->sequence;
+      if (position->sequence > ring_.head_sequence()) {
+        opening.stage = Subscription::Stage::kWaiting;
+        opening.next = position->sequence;
+      } else {
+        opening.next = ring_.IndexAfter(position->sequence);
+      }
+      break;
+    }
+  }
+  opening.text = EncodeOpen(IdOf(opening.last_sequence), retry, options_.heartbeat);
+  return opening;
+}
+
+void Hub::Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
+              bool wants_heartbeat_events) {
+  const std::string key = selection.Key();
+  auto& audience = audiences_[key];
+  if (audience == nullptr) {
+    audience = std::make_unique<Audience>(std::move(selection));
+    for (const topic::Pattern& pattern : audience->selection().patterns) {
+      index_.Add(pattern, audience.get());
+    }
+  }
+  ++audience->subscriptions;
+
+  subscription.hub_ = this;
+  subscription.audience_ = audience.get();
+  subscription.next_ = opening.next;
+  subscription.last_sequence_ = opening.last_sequence;
+  subscription.wants_heartbeat_events_ = wants_heartbeat_events;
+  subscription.heartbeat_at_ = NextHeartbeat();
+  if (options_.stream_max_age > absl::ZeroDuration()) {
+    subscription.expires_at_ =
+        loop_->now() + absl::ToChronoNanoseconds(options_.stream_max_age * absl::Uniform(random_, 0.9, 1.1));
+  }
+  subscription.last_progress_ = loop_->now();
+  if (!unsent.empty()) {
+    subscription.control_ = std::make_unique<Subscription::Control>(Subscription::Control{.text = std::move(unsent)});
+  }
+  all_.push_back(subscription);
+  metrics_.streams.Add(1);
+  ScheduleTimerOf(subscription);
+
+  if (opening.stage == Subscription::Stage::kWaiting) {
+    found_.clear();
+    if (Flush(subscription)) {
+      Wait(subscription, opening.next);
+    }
+    return;
+  }
+  if (opening.lookback > 0) {
+    lookbacks_[&subscription] = {.remaining = opening.lookback, .searched_to = ring_.end_index()};
+  }
+  CatchUp(subscription);
+}
+
+bool Hub::FinishLookback(Subscription& subscription) {
+  const auto found = lookbacks_.find(&subscription);
+  if (found == lookbacks_.end()) {
+    return true;
+  }
+  PendingLookback& lookback = found->second;
+  const uint64_t before = std::max(lookback.searched_to, ring_.begin_index());
+  const Audience::Lookback result = subscription.audience_->FindBackwards(ring_, before, lookback.remaining);
+  lookback.searched_to = result.searched_to;
+  lookback.remaining -= result.found;
+  if (lookback.remaining > 0 && lookback.searched_to > ring_.begin_index()) {
+    return false;
+  }
+  const uint64_t next = std::max(lookback.searched_to, ring_.begin_index());
+  lookbacks_.erase(found);
+  subscription.next_ = next;
+  subscription.last_sequence_ = next == ring_.begin_index() ? ring_.trimmed_sequence() : ring_[next - 1]->sequence();
+  Say(subscription, EncodeOpen(IdOf(subscription.last_sequence_), JitteredRetry(), options_.heartbeat));
+  return true;
+}
+
+// --- Stages.
+
+void Hub::GoLive(Subscription& subscription) {
+  if (subscription.ends_when_live_) {
+    SayClosing(subscription, subscription.end_reason_);
+    MakeRunnable(subscription);
+    return;
+  }
+  subscription.stage_ = Subscription::Stage::kLive;
+  subscription.audience_->AddLive(subscription);
+}
+
+void Hub::MakeRunnable(Subscription& subscription) {
+  subscription.stage_ = Subscription::Stage::kRunnable;
+  runnable_.push_back(subscription);
+  loop_->WakeWork();
+}
+
+void Hub::Block(Subscription& subscription) {
+  subscription.stage_ = Subscription::Stage::kBlocked;
+  blocked_.push_back(subscription);
+  Pin(subscription);
+  ScheduleTimerOf(subscription);
+  EndSlowestWhilePinnedTooMuch();
+}
+
+void Hub::Wait(Subscription& subscription, uint64_t sequence) {
+  subscription.stage_ = Subscription::Stage::kWaiting;
+  subscription.next_ = sequence;
+  waiting_.push_back(subscription);
+  AskForBounds();
+}
+
+void Hub::LeaveStage(Subscription& subscription) {
+  switch (subscription.stage_) {
+    case Subscription::Stage::kLive:
+      subscription.audience_->RemoveLive(subscription, ring_.end_index());
+      break;
+    case Subscription::Stage::kBlocked:
+      Unpin(subscription);
+      [[fallthrough]];
+    case Subscription::Stage::kRunnable:
+    case Subscription::Stage::kWaiting:
+      subscription.stage_hook_.unlink();
+      break;
+  }
+}
+
+void Hub::NoteWritable(Subscription& subscription) {
+  if (subscription.stage_ == Subscription::Stage::kBlocked) {
+    LeaveStage(subscription);
+    MakeRunnable(subscription);
+  }
+}
+
+void Hub::End(Subscription& subscription, EndReason reason) {
+  LeaveStage(subscription);
+  subscription.all_hook_.unlink();
+  loop_->Cancel(subscription);
+  lookbacks_.erase(&subscription);
+  metrics_.streams.Sub(1);
+  metrics_.ends[static_cast<size_t>(reason)].Add(1);
+  Audience& audience = *subscription.audience_;
+  --audience.subscriptions;
+  subscription.audience_ = nullptr;
+  if (audience.subscriptions == 0 && !audience.is_owed()) {
+    ReleaseAudience(audience);
+  }
+  subscription.OnEnd(reason);
+}
+
+void Hub::ReleaseAudience(Audience& audience) {
+  for (const topic::Pattern& pattern : audience.selection().patterns) {
+    index_.Remove(pattern, &audience);
+  }
+  audiences_.erase(audience.key());
+}
+
+// --- Cursors that are ahead of this replica.
+
+void Hub::AskForBounds() {
+  if (is_asking_for_bounds_) {
+    return;
+  }
+  is_asking_for_bounds_ = true;
+  log_->GetBounds([self = self_, loop = loop_](absl::StatusOr<log::Bounds> bounds) {
+    loop->Post([self, answer = std::move(bounds)] {
+      if (Hub* hub = *self) {
+        hub->loop_->AssertOnLoop();
+        hub->OnBounds(answer);
+      }
+    });
+  });
+}
+
+void Hub::OnBounds(const absl::StatusOr<log::Bounds>& bounds) {
+  is_asking_for_bounds_ = false;
+  if (!bounds.ok() || bounds->epoch != epoch_) {
+    return;  // asked again at the next tidying
+  }
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    Subscription& subscription = *it++;
+    if (subscription.next_ > bounds->newest) {
+      LeaveStage(subscription);
+      SayGap(subscription, IdOf(subscription.next_), ring_.head_sequence(), GapReason::kAhead);
+      subscription.next_ = ring_.end_index();
+      MakeRunnable(subscription);
+    }
+  }
+}
+
+void Hub::WakeWaiting() {
+  for (auto it = waiting_.begin(); it != waiting_.end();) {
+    Subscription& subscription = *it++;
+    if (subscription.next_ <= ring_.head_sequence()) {
+      LeaveStage(subscription);
+      // Where the ring has already passed it, the cursor before the ring's begin tells so.
+      subscription.next_ = subscription.next_ < ring_.trimmed_sequence() ? 0 : ring_.IndexAfter(subscription.next_);
+      MakeRunnable(subscription);
+    }
+  }
+}
+
+// --- Frames that are half written.
+
+void Hub::Pin(const Subscription& subscription) {
+  if (subscription.partial_ != nullptr && pins_[subscription.partial_.get()]++ == 0) {
+    pinned_bytes_ += subscription.partial_->footprint_bytes();
+    metrics_.pinned_bytes.Set(pinned_bytes_);
+  }
+}
+
+void Hub::Unpin(const Subscription& subscription) {
+  if (subscription.partial_ == nullptr) {
+    return;
+  }
+  const auto pin = pins_.find(subscription.partial_.get());
+  if (--pin->second == 0) {
+    pins_.erase(pin);
+    pinned_bytes_ -= subscription.partial_->footprint_bytes();
+    metrics_.pinned_bytes.Set(pinned_bytes_);
+  }
+}
+
+void Hub::EndSlowestWhilePinnedTooMuch() {
+  for (auto it = blocked_.begin(); it != blocked_.end() && pinned_bytes_ > options_.pinned_bytes_max;) {
+    Subscription& subscription = *it++;
+    if (subscription.partial_ != nullptr) {
+      End(subscription, EndReason::kPinned);
+    }
+  }
+}
+
+}  // namespace bridge::hub
