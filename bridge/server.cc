@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -122,6 +122,7 @@ Server::~Server() {
 }
 
 absl::Status Server::Start() {
+  descriptors_ = RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
   log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
@@ -181,7 +182,7 @@ absl::Status Server::StartHttp() {
   }
   events_ = std::make_unique<http::EventsHandlers>(
       http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()},
-                                    .streams_max = StreamsMax(http, RaiseDescriptorLimit())},
+                                    .streams_max = StreamsMax(http, descriptors_)},
       std::move(hubs), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
@@ -194,7 +195,8 @@ absl::Status Server::StartHttp() {
   }
   dispatcher_->SetFinisher(
       [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
-  http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http));
+  http_ =
+      std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http), cors_.get());
   const config::Address address = AddressOf(http.address());
   return http_->Listen(address.host, address.port);
 }
@@ -316,23 +318,30 @@ void Server::Drain(DrainDelay delay) {
 
 void Server::BeginDrainWindow() {
   control_->AssertOnLoop();
+  // Publishers have a share of the window to finish: what they are acked in it still reaches the event streams.
+  constexpr double kPublishersShare = 0.25;
   const absl::Duration window = ToAbsl(config_.drain().window());
-  undrained_ = hubs_.size() + 1;
-  const auto note_drained = [this] { control_->Post([this] { NoteDrained(); }); };
+  const absl::Duration for_publishers = window * kPublishersShare;
+  drain_end_ = absl::Now() + window;
 
   service_->BeginDrain();
-  publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
-  control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(window * 0.8));
-  grpc_drain_ = std::thread([this, note_drained, deadline = absl::Now() + window] {
-    grpc_->BlockOnShutdown(deadline);
-    note_drained();
-  });
-
   events_->BeginDrain();
+  publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
+  control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(for_publishers));
+  constexpr absl::Duration kToEndStreams = absl::Milliseconds(500);
+  grpc_drain_ = std::thread([this, deadline = absl::Now() + for_publishers + kToEndStreams] {
+    grpc_->BlockOnShutdown(deadline);
+    control_->Post([this] { DrainEventStreams(); });
+  });
+}
+
+void Server::DrainEventStreams() {
+  const absl::Duration left = std::max(drain_end_ - absl::Now(), absl::ZeroDuration());
+  undrained_ = hubs_.size();
   for (const auto& hub : hubs_) {
-    hub->loop().Post([target = hub.get(), window, note_drained] {
+    hub->loop().Post([this, target = hub.get(), left] {
       target->loop().AssertOnLoop();
-      target->Drain(window, note_drained);
+      target->Drain(left, [this] { control_->Post([this] { NoteDrained(); }); });
     });
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/http/cors.h"
@@ -65,6 +66,7 @@ class Server {
   void TrimMemory();
 
   void BeginDrainWindow();
+  void DrainEventStreams();
   void NoteDrained();
 
   const config::v1::Config config_;
@@ -87,7 +89,9 @@ class Server {
 
   bool is_started_ = false;
   bool is_draining_ = false;
-  // Hubs that have not drained, and the publishers' side as one more.
+  uint64_t descriptors_ = 0;
+  absl::Time drain_end_;
+  // Hubs that have not drained.
   size_t undrained_ = 0;
   std::unique_ptr<ControlTimer> delay_timer_;
   std::unique_ptr<ControlTimer> publishers_timer_;

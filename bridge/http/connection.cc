@@ -61,6 +61,9 @@ void Connection::SetDeadline(absl::Duration after) {
 
 void Connection::OnReady(uint32_t events) {
   answered_in_turn_ = 0;
+  if (std::exchange(is_yielding_, false)) {
+    SetDeadline(context_->limits.head_timeout);
+  }
   has_unread_input_ = has_unread_input_ || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if (state_ == State::kWriting && !Send()) {
     return;
@@ -109,6 +112,7 @@ bool Connection::Receive() {
 bool Connection::Advance() {
   while (state_ == State::kReading) {
     if (answered_in_turn_ == kAnswersInTurnMax) {
+      is_yielding_ = true;
       SetDeadline(absl::ZeroDuration());
       return true;
     }
@@ -231,11 +235,20 @@ bool Connection::Answer() {
 
 void Connection::Refuse(const Refusal& refusal) {
   context_->metrics->refused.Add(1);
-  pending_ = nullptr;
+  const bool is_head = pending_ != nullptr && pending_->head.method == "HEAD";
   const std::string body = ProblemJson({.status = refusal.status, .detail = refusal.detail});
-  Respond(absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status), "\r\nContent-Type: ",
-                       kProblemContentType, "\r\nContent-Length: ", body.size(), "\r\nConnection: close\r\n\r\n", body),
-          /*is_keep_alive=*/false);
+  std::string response = absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status),
+                                      "\r\nContent-Type: ", kProblemContentType, "\r\nContent-Length: ", body.size(),
+                                      "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n");
+  if (context_->cors != nullptr) {
+    const absl::string_view origin = pending_ == nullptr ? absl::string_view() : pending_->head.Find("Origin");
+    for (const auto& [name, value] : context_->cors->HeadersFor(origin)) {
+      absl::StrAppend(&response, name, ": ", value, "\r\n");
+    }
+  }
+  absl::StrAppend(&response, "\r\n", is_head ? "" : body);
+  pending_ = nullptr;
+  Respond(std::move(response), /*is_keep_alive=*/false);
 }
 
 void Connection::Respond(std::string response, bool is_keep_alive) {
@@ -291,7 +304,7 @@ void Connection::Close() {
 }
 
 void Connection::OnTimer() {
-  if (answered_in_turn_ == kAnswersInTurnMax) {
+  if (std::exchange(is_yielding_, false)) {
     answered_in_turn_ = 0;
     SetDeadline(context_->limits.head_timeout);
     Advance();

@@ -14,6 +14,7 @@
 #include "bridge/base/clock.h"
 #include "bridge/base/metric.h"
 #include "bridge/http/chunked_decoder.h"
+#include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/request_head.h"
 #include "bridge/loop/event_loop.h"
@@ -91,6 +92,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
   bool is_keep_alive_ = true;
   bool is_input_ended_ = false;
   bool has_unread_input_ = false;
+  // The next request is there, and others have their turn first.
+  bool is_yielding_ = false;
   // Requests answered without the loop having had another turn.
   int answered_in_turn_ = 0;
   size_t lingered_bytes_ = 0;
@@ -115,6 +118,8 @@ struct ConnectionContext {
   Dispatcher* dispatcher;
   ConnectionLimits limits;
   ConnectionMetrics* metrics;
+  // For answers that no handler gives; may be nullptr.
+  const Cors* cors;
   boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Connection::Hook, &Connection::hook_>,
                          boost::intrusive::constant_time_size<false>>
       connections = {};

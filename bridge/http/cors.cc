@@ -19,21 +19,27 @@ bool Cors::IsAllowed(absl::string_view origin) const {
                      [&](const std::string& allowed) { return allowed == "*" || allowed == origin; });
 }
 
-void Cors::AddHeaders(const httplib::Request& request, httplib::Response* response) const {
+std::vector<std::pair<std::string, std::string>> Cors::HeadersFor(absl::string_view origin) const {
   if (options_.allowed_origins.empty()) {
-    return;
+    return {};
   }
-  response->set_header("Vary", "Origin");
-  const std::string origin = request.get_header_value("Origin");
+  std::vector<std::pair<std::string, std::string>> headers = {{"Vary", "Origin"}};
   if (origin.empty() || !IsAllowed(origin)) {
-    return;
+    return headers;
   }
-  const bool is_any = std::find(options_.allowed_origins.begin(), options_.allowed_origins.end(), "*") !=
-                      options_.allowed_origins.end();
-  response->set_header("Access-Control-Allow-Origin", is_any ? "*" : origin);
-  response->set_header("Access-Control-Expose-Headers", kExposedHeaders);
+  const auto& allowed = options_.allowed_origins;
+  const bool is_any = std::find(allowed.begin(), allowed.end(), "*") != allowed.end();
+  headers.emplace_back("Access-Control-Allow-Origin", is_any ? "*" : std::string(origin));
+  headers.emplace_back("Access-Control-Expose-Headers", kExposedHeaders);
   if (options_.allow_credentials) {
-    response->set_header("Access-Control-Allow-Credentials", "true");
+    headers.emplace_back("Access-Control-Allow-Credentials", "true");
+  }
+  return headers;
+}
+
+void Cors::AddHeaders(const httplib::Request& request, httplib::Response* response) const {
+  for (const auto& [name, value] : HeadersFor(request.get_header_value("Origin"))) {
+    response->set_header(name, value);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <httplib.h>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -25,7 +26,8 @@ class Cors {
 
   bool IsAllowed(absl::string_view origin) const;
 
-  // Adds what the browser has to see, to any answer, errors too.
+  // What the browser has to see on any answer, errors too. `origin` is the request's, empty where there is none.
+  std::vector<std::pair<std::string, std::string>> HeadersFor(absl::string_view origin) const;
   void AddHeaders(const httplib::Request& request, httplib::Response* response) const;
 
   // Answers a preflight for a route with these methods.

@@ -132,6 +132,11 @@ bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::R
   const auto handler = methods.find(method);
   if (handler != methods.end()) {
     if (method == "POST") {
+      // The library takes multipart bodies apart by regular expressions, and nothing here wants them.
+      if (absl::StartsWithIgnoreCase(request.get_header_value("Content-Type"), "multipart/")) {
+        SetProblem({.status = 415, .detail = "multipart bodies are not taken; send application/json"}, &response);
+        return true;
+      }
       return false;  // the library reads the body first
     }
     handler->second(request, response);

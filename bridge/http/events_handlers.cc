@@ -85,6 +85,7 @@ void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httpl
     return false;  // the rest of the response is written by the hub
   };
   if (request.version == "HTTP/1.0") {
+    Exchange::Current().must_close = true;
     response->set_header("Connection", "close");
     const httplib::ContentProviderWithoutLength provider = provide;
     response->set_content_provider(std::string(sse::kContentType), provider);

@@ -28,14 +28,15 @@ void SetSocketOptions(int fd, const ConnectionLimits& limits) {
 }  // namespace
 
 HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
-                       const ConnectionLimits& limits)
+                       const ConnectionLimits& limits, const Cors* cors)
     : accept_loop_(accept_loop), limits_(limits) {
   for (loop::EventLoop* loop : loops) {
     contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{.loop = loop,
                                                                               .loop_index = contexts_.size(),
                                                                               .dispatcher = dispatcher,
                                                                               .limits = limits,
-                                                                              .metrics = &metrics_}));
+                                                                              .metrics = &metrics_,
+                                                                              .cors = cors}));
   }
 }
 

@@ -24,7 +24,7 @@ namespace bridge::http {
 class HttpServer {
  public:
   HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
-             const ConnectionLimits& limits);
+             const ConnectionLimits& limits, const Cors* cors = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

@@ -102,10 +102,16 @@ class Audience {
 
   // --- Where its records stand in the ring, for streams that catch up.
 
-  // Appends to `indexes` the places of matching records from `next` on, at most `count_max`, and returns where to look
-  // next. Scans a bounded number of records: a stream has caught up when that is the ring's end.
-  uint64_t Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now,
-                std::vector<uint64_t>* indexes);
+  struct Found {
+    // Where to look next; a stream has caught up when that is the ring's end.
+    uint64_t next;
+    // How many records have been compared with patterns or types.
+    uint64_t scanned = 0;
+  };
+  // Appends to `indexes` the places of matching records from `next` on, at most `count_max`. Scans a bounded number of
+  // records.
+  Found Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now,
+             std::vector<uint64_t>* indexes);
   // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records; the
   // first member of the pair says where it searched to.
   struct Lookback {
@@ -116,6 +122,11 @@ class Audience {
 
   // Frees what nobody has used for a while.
   void Tidy(base::MonotonicTime now);
+  // One of its streams has caught up.
+  void NoteCaughtUp();
+  // What has been found in the ring and is kept to be found again is only a cache.
+  size_t matches_bytes() const { return matches_ == nullptr ? 0 : matches_->indexes.size() * sizeof(uint64_t); }
+  void DropMatches() { matches_.reset(); }
 
   // --- For the hub.
 

@@ -15,6 +15,8 @@ constexpr int kSendsPerSlice = 128;
 constexpr int kSendsPerTurn = 32;
 // Taking so many frames costs about as much as one send.
 constexpr int kFramesPerSend = 16;
+// So does comparing so many records with patterns or types.
+constexpr int kScansPerSend = 256;
 
 // While the streams are owed more than this, the hub takes no further frames: the feed stalls, and publishers are read
 // more slowly. Enough for each of ten thousand topics to be owed several events, which then go out together.
@@ -25,6 +27,11 @@ constexpr size_t kFlushFramesMax = 128;
 constexpr size_t kFlushBytesMax = size_t{128} << 10;
 
 constexpr auto kTidyInterval = std::chrono::seconds(1);
+// Where there is more to be tidied than one call does.
+constexpr auto kTidyAgain = std::chrono::milliseconds(20);
+
+// What audiences keep to find their records in the ring again, in all.
+constexpr size_t kMatchesBytesMax = size_t{64} << 20;
 
 }  // namespace
 
@@ -73,27 +80,29 @@ void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) {
   });
 }
 
-void Hub::TakeInbox() {
-  if (inbox_.empty()) {
-    return;
+int Hub::TakeInbox() {
+  const std::vector<sse::FramePtr>& frames = inbox_.front()->frames;
+  int taken = 0;
+  while (inbox_position_ < frames.size() && taken < kSendsPerTurn * kFramesPerSend && owed_bytes_ < kOwedBytesMax) {
+    taken += 1 + static_cast<int>(TakeFrame(frames[inbox_position_++]));
   }
-  for (const sse::FramePtr& frame : inbox_.front()->frames) {
-    TakeFrame(frame);
+  if (inbox_position_ == frames.size()) {
+    inbox_.pop_front();
+    inbox_position_ = 0;
   }
-  inbox_.pop_front();
-  if (!waiting_.empty()) {
-    WakeWaiting();
-  }
+  WakeWaiting();
   NoteHistory();
+  return 1 + taken / kFramesPerSend;
 }
 
-void Hub::TakeFrame(const sse::FramePtr& frame) {
+size_t Hub::TakeFrame(const sse::FramePtr& frame) {
   const uint64_t index_before = ring_.end_index();
   if (!frame->is_ephemeral()) {
     ring_.Append(frame);
   }
   const uint64_t index_after = ring_.end_index();
   ++tick_;
+  size_t audiences = 0;
   index_.Match(frame->topic(), [&](Audience* audience) {
     loop_->AssertOnLoop();
     if (audience->last_seen_tick == tick_) {
@@ -103,12 +112,14 @@ void Hub::TakeFrame(const sse::FramePtr& frame) {
     if (!audience->has_live() || !audience->selection().MatchesType(*frame)) {
       return;
     }
+    ++audiences;
     if (!audience->is_owed()) {
       owed_.push_back(audience);
     }
     audience->Owe({.frame = frame, .index_before = index_before, .index_after = index_after});
     owed_bytes_ += BytesOf(*frame, audience->selection().framing).size();
   });
+  return audiences;
 }
 
 // --- Work, in slices.
@@ -117,8 +128,7 @@ bool Hub::RunSlice() {
   int budget = kSendsPerSlice;
   while (budget > 0) {
     if (!inbox_.empty() && owed_bytes_ < kOwedBytesMax) {
-      budget -= 1 + static_cast<int>(inbox_.front()->frames.size()) / kFramesPerSend;
-      TakeInbox();
+      budget -= TakeInbox();
     }
     if (owed_.empty() && runnable_.empty()) {
       if (inbox_.empty()) {
@@ -134,8 +144,7 @@ bool Hub::RunSlice() {
     if (!runnable_.empty()) {
       Subscription& subscription = runnable_.front();
       runnable_.pop_front();
-      CatchUp(subscription);
-      --budget;
+      budget -= CatchUp(subscription);
     }
   }
   return !inbox_.empty() || !owed_.empty() || !runnable_.empty();
@@ -213,38 +222,46 @@ void Hub::NotePartialRound(Subscription& subscription, const Audience::Round& ro
   Block(subscription);
 }
 
-void Hub::CatchUp(Subscription& subscription) {
+int Hub::CatchUp(Subscription& subscription) {
   subscription.stage_ = Subscription::Stage::kRunnable;
+  found_.clear();
   if (!lookbacks_.empty() && !FinishLookback(subscription)) {
     MakeRunnable(subscription);
-    return;
+    return kSendsPerTurn;
+  }
+  if (subscription.awaited_ != 0 && !subscription.is_ending_) {
+    if (Flush(subscription)) {
+      Wait(subscription);
+    }
+    return 1;
   }
   if (subscription.next_ < ring_.begin_index() && !subscription.is_ending_) {
     HandleSlow(subscription);
   }
-  uint64_t next = subscription.next_;
-  found_.clear();
+  Audience::Found search{.next = subscription.next_};
   if (!subscription.is_ending_) {
-    next = subscription.audience_->Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_);
+    search = subscription.audience_->Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_);
   }
   // A frame too many for one write is found again next time.
   size_t bytes = 0;
   for (size_t i = 0; i < found_.size(); ++i) {
     bytes += ring_[found_[i]]->chunk().size();
     if (bytes > kFlushBytesMax && i > 0) {
-      next = found_[i];
+      search.next = found_[i];
       found_.resize(i);
     }
   }
+  const int cost = 1 + static_cast<int>(search.scanned / kScansPerSend);
   if (!Flush(subscription)) {
-    return;
+    return cost;
   }
-  subscription.next_ = next;
-  if (next == ring_.end_index()) {
+  subscription.next_ = search.next;
+  if (search.next == ring_.end_index()) {
     GoLive(subscription);
   } else {
     MakeRunnable(subscription);
   }
+  return cost;
 }
 
 bool Hub::Flush(Subscription& subscription) {
@@ -335,17 +352,22 @@ void Hub::TidyTimer::OnTimer() {
 }
 
 void Hub::Tidy() {
-  ring_.TrimByAge(loop_->now());
+  const bool is_trimmed = ring_.TrimByAge(loop_->now());
   NoteHistory();
   metrics_.history_oldest_ms.Set(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(ring_.OldestAge(loop_->now())).count()));
+  size_t matches_bytes = 0;
   for (auto& [key, audience] : audiences_) {
     audience->Tidy(loop_->now());
+    matches_bytes += audience->matches_bytes();
   }
-  if (!waiting_.empty()) {
-    AskForBounds();
+  if (matches_bytes > kMatchesBytesMax) {
+    for (auto& [key, audience] : audiences_) {
+      audience->DropMatches();
+    }
   }
-  loop_->Schedule(tidy_timer_, kTidyInterval);
+  AskForBounds();
+  loop_->Schedule(tidy_timer_, is_trimmed ? kTidyInterval : kTidyAgain);
 }
 
 }  // namespace bridge::hub

@@ -74,8 +74,8 @@ class Hub final : public FrameSink {
 
    private:
     friend class Hub;
-    Subscription::Stage stage = Subscription::Stage::kRunnable;
     uint64_t next = 0;
+    uint64_t awaited = 0;
     uint64_t last_sequence = 0;
     // The last N matches are still to be looked for, and bridge.open to be said after that.
     uint64_t lookback = 0;
@@ -122,8 +122,10 @@ class Hub final : public FrameSink {
   class DrainState;
 
   // --- Records come in.
-  void TakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // These return what they cost, in sends.
+  int TakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Returns how many audiences are owed the frame.
+  size_t TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Work, in slices.
   bool RunSlice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -131,7 +133,7 @@ class Hub final : public FrameSink {
   void Deliver(Subscription& subscription, Audience::Round& round) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NotePartialRound(Subscription& subscription, const Audience::Round& round, size_t skip, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void CatchUp(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  int CatchUp(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   bool FinishLookback(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Writes what is half written, what the bridge has to say, and the frames at `found_`. False where the stream has
   // been blocked or ended.
@@ -142,7 +144,7 @@ class Hub final : public FrameSink {
   void GoLive(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void MakeRunnable(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Block(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void Wait(Subscription& subscription, uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Wait(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void LeaveStage(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- What the bridge itself says.
@@ -188,6 +190,8 @@ class Hub final : public FrameSink {
   uint64_t epoch_ ABSL_GUARDED_BY(loop_) = 0;
   Ring ring_ ABSL_GUARDED_BY(loop_);
   std::deque<std::shared_ptr<const FrameBatch>> inbox_ ABSL_GUARDED_BY(loop_);
+  // How many of the first batch have been taken.
+  size_t inbox_position_ ABSL_GUARDED_BY(loop_) = 0;
   // How many frames have come in, ephemeral ones too.
   uint64_t tick_ ABSL_GUARDED_BY(loop_) = 0;
   topic::PatternIndex<Audience*> index_ ABSL_GUARDED_BY(loop_);
@@ -200,7 +204,9 @@ class Hub final : public FrameSink {
   Subscription::StageList runnable_ ABSL_GUARDED_BY(loop_);
   // Those that have been blocked longest in front.
   Subscription::StageList blocked_ ABSL_GUARDED_BY(loop_);
+  // Those that wait for this replica to reach their cursor, and those of them after whom the log has been asked.
   Subscription::StageList waiting_ ABSL_GUARDED_BY(loop_);
+  Subscription::StageList asked_for_ ABSL_GUARDED_BY(loop_);
   bool is_asking_for_bounds_ ABSL_GUARDED_BY(loop_) = false;
   struct PendingLookback {
     uint64_t remaining;

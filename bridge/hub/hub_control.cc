@@ -31,7 +31,7 @@ void Hub::SayGap(Subscription& subscription, absl::string_view requested, uint64
 
 void Hub::SayClosing(Subscription& subscription, EndReason reason) {
   const bool is_chunked = subscription.audience_->selection().framing == Framing::kChunked;
-  if (subscription.next_ == ring_.end_index()) {
+  if (subscription.awaited_ == 0 && subscription.next_ == ring_.end_index()) {
     subscription.last_sequence_ = std::max(subscription.last_sequence_, ring_.head_sequence());
   }
   Say(subscription, EncodeClosing(IdOf(subscription.last_sequence_), NameOf(reason), JitteredRetry()));
@@ -71,7 +71,6 @@ void Hub::SayHeartbeat(Subscription& subscription) {
   if (subscription.stage_ == Subscription::Stage::kRunnable) {
     return;  // it goes out with the rest
   }
-  const uint64_t awaited = subscription.next_;
   LeaveStage(subscription);
   found_.clear();
   if (!Flush(subscription)) {
@@ -80,7 +79,7 @@ void Hub::SayHeartbeat(Subscription& subscription) {
   if (is_live) {
     GoLive(subscription);
   } else {
-    Wait(subscription, awaited);
+    Wait(subscription);
   }
 }
 
@@ -118,6 +117,7 @@ void Hub::OnTimerOf(Subscription& subscription) {
   }
   if (now >= subscription.expires_at_) {
     subscription.expires_at_ = base::MonotonicTime::max();
+    ScheduleTimerOf(subscription);
     EndGracefully(subscription, EndReason::kMaxAge);
     return;
   }

@@ -16,7 +16,7 @@ constexpr double kTellingShare = 0.8;
 class Hub::DrainState final : public loop::Timer {
  public:
   DrainState(Hub* hub, base::MonotonicClock::duration whole_window, absl::AnyInvocable<void()> on_done, size_t streams)
-      : done(std::move(on_done)), begin(base::MonotonicClock::now()), window(whole_window), total(streams), hub_(hub) {}
+      : done(std::move(on_done)), begin(hub->loop_->now()), window(whole_window), total(streams), hub_(hub) {}
 
   absl::AnyInvocable<void()> done;
   const base::MonotonicTime begin;
@@ -57,7 +57,7 @@ void Hub::AdvanceDrain() {
   const double share =
       std::chrono::duration<double>(elapsed + kInterval) /
       std::max(std::chrono::duration<double>(drain_->window) * kTellingShare, std::chrono::duration<double>(1e-3));
-  const auto target = static_cast<size_t>(std::min(share, 1.0) * static_cast<double>(drain_->total));
+  const auto target = static_cast<size_t>(std::clamp(share, 0.0, 1.0) * static_cast<double>(drain_->total));
   for (; drain_->told < target && !all_.empty(); ++drain_->told) {
     Subscription& subscription = all_.front();
     all_.splice(all_.end(), all_, all_.begin());

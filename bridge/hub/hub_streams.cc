@@ -51,8 +51,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
       }
       opening.last_sequence = position->sequence;
       if (position->sequence > ring_.head_sequence()) {
-        opening.stage = Subscription::Stage::kWaiting;
-        opening.next = position->sequence;
+        opening.awaited = position->sequence;
       } else {
         opening.next = ring_.IndexAfter(position->sequence);
       }
@@ -78,6 +77,7 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   subscription.hub_ = this;
   subscription.audience_ = audience.get();
   subscription.next_ = opening.next;
+  subscription.awaited_ = opening.awaited;
   subscription.last_sequence_ = opening.last_sequence;
   subscription.wants_heartbeat_events_ = wants_heartbeat_events;
   subscription.heartbeat_at_ = NextHeartbeat();
@@ -93,13 +93,6 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   metrics_.streams.Add(1);
   ScheduleTimerOf(subscription);
 
-  if (opening.stage == Subscription::Stage::kWaiting) {
-    found_.clear();
-    if (Flush(subscription)) {
-      Wait(subscription, opening.next);
-    }
-    return;
-  }
   if (opening.lookback > 0) {
     lookbacks_[&subscription] = {.remaining = opening.lookback, .searched_to = ring_.end_index()};
   }
@@ -137,6 +130,7 @@ void Hub::GoLive(Subscription& subscription) {
   }
   subscription.stage_ = Subscription::Stage::kLive;
   subscription.audience_->AddLive(subscription);
+  subscription.audience_->NoteCaughtUp();
 }
 
 void Hub::MakeRunnable(Subscription& subscription) {
@@ -153,9 +147,8 @@ void Hub::Block(Subscription& subscription) {
   EndSlowestWhilePinnedTooMuch();
 }
 
-void Hub::Wait(Subscription& subscription, uint64_t sequence) {
+void Hub::Wait(Subscription& subscription) {
   subscription.stage_ = Subscription::Stage::kWaiting;
-  subscription.next_ = sequence;
   waiting_.push_back(subscription);
   AskForBounds();
 }
@@ -164,6 +157,7 @@ void Hub::LeaveStage(Subscription& subscription) {
   switch (subscription.stage_) {
     case Subscription::Stage::kLive:
       subscription.audience_->RemoveLive(subscription, ring_.end_index());
+      subscription.last_progress_ = loop_->now();  // so far it has taken everything
       break;
     case Subscription::Stage::kBlocked:
       Unpin(subscription);
@@ -208,10 +202,11 @@ void Hub::ReleaseAudience(Audience& audience) {
 // --- Cursors that are ahead of this replica.
 
 void Hub::AskForBounds() {
-  if (is_asking_for_bounds_) {
+  if (is_asking_for_bounds_ || (waiting_.empty() && asked_for_.empty())) {
     return;
   }
   is_asking_for_bounds_ = true;
+  asked_for_.splice(asked_for_.end(), waiting_);
   log_->GetBounds([self = self_, loop = loop_](absl::StatusOr<log::Bounds> bounds) {
     loop->Post([self, answer = std::move(bounds)] {
       if (Hub* hub = *self) {
@@ -227,24 +222,36 @@ void Hub::OnBounds(const absl::StatusOr<log::Bounds>& bounds) {
   if (!bounds.ok() || bounds->epoch != epoch_) {
     return;  // asked again at the next tidying
   }
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
+  for (auto it = asked_for_.begin(); it != asked_for_.end();) {
     Subscription& subscription = *it++;
-    if (subscription.next_ > bounds->newest) {
+    if (subscription.awaited_ > bounds->newest) {
       LeaveStage(subscription);
-      SayGap(subscription, IdOf(subscription.next_), ring_.head_sequence(), GapReason::kAhead);
+      SayGap(subscription, IdOf(subscription.awaited_), ring_.head_sequence(), GapReason::kAhead);
+      subscription.awaited_ = 0;
       subscription.next_ = ring_.end_index();
       MakeRunnable(subscription);
     }
   }
+  if (!waiting_.empty()) {
+    AskForBounds();  // those that have come since are not judged by an older answer
+  }
 }
 
 void Hub::WakeWaiting() {
-  for (auto it = waiting_.begin(); it != waiting_.end();) {
-    Subscription& subscription = *it++;
-    if (subscription.next_ <= ring_.head_sequence()) {
+  for (Subscription::StageList* list : {&waiting_, &asked_for_}) {
+    for (auto it = list->begin(); it != list->end();) {
+      Subscription& subscription = *it++;
+      if (subscription.awaited_ > ring_.head_sequence()) {
+        continue;
+      }
       LeaveStage(subscription);
-      // Where the ring has already passed it, the cursor before the ring's begin tells so.
-      subscription.next_ = subscription.next_ < ring_.trimmed_sequence() ? 0 : ring_.IndexAfter(subscription.next_);
+      const uint64_t reached = std::exchange(subscription.awaited_, 0);
+      if (reached < ring_.trimmed_sequence()) {
+        subscription.next_ = ring_.begin_index();
+        SayGap(subscription, IdOf(reached), ring_.trimmed_sequence(), GapReason::kTrimmed);
+      } else {
+        subscription.next_ = ring_.IndexAfter(reached);
+      }
       MakeRunnable(subscription);
     }
   }

@@ -36,10 +36,15 @@ void Ring::Append(sse::FramePtr frame) {
   }
 }
 
-void Ring::TrimByAge(base::MonotonicTime now) {
-  while (!slots_.empty() && now - slots_.front().frame->received() > limits_.age_max) {
+bool Ring::TrimByAge(base::MonotonicTime now) {
+  constexpr int kTrimmedTogetherMax = 5000;  // less than a millisecond
+  for (int trimmed = 0; !slots_.empty() && now - slots_.front().frame->received() > limits_.age_max; ++trimmed) {
+    if (trimmed == kTrimmedTogetherMax) {
+      return false;
+    }
     PopFront();
   }
+  return true;
 }
 
 uint64_t Ring::IndexAfter(uint64_t sequence) const {

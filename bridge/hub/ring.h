@@ -35,8 +35,8 @@ class Ring {
   // REQUIRES: its sequence is larger than all before.
   void Append(sse::FramePtr frame);
 
-  // Trims what is older than the limit.
-  void TrimByAge(base::MonotonicTime now);
+  // Trims what is older than the limit, up to a bound; false where there is more to be trimmed.
+  bool TrimByAge(base::MonotonicTime now);
 
   // Frames stand at [begin_index, end_index).
   uint64_t begin_index() const { return begin_index_; }

@@ -65,8 +65,10 @@ class Subscription : private loop::Timer {
 
   Hub* hub_ = nullptr;
   Audience* audience_ = nullptr;
-  // The ring index of the next record to look at, where it is not live; the sequence that it waits for in kWaiting.
+  // The ring index of the next record to look at, where it is not live.
   uint64_t next_ = 0;
+  // The sequence that this replica has to reach before the stream can go on; 0 for none.
+  uint64_t awaited_ = 0;
   // The audience's items up to this number are behind it, where it is live.
   uint64_t joined_ = 0;
   // The sequence of the last id that was sent.

@@ -20,7 +20,10 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 // Clients may ping as often as this.
 constexpr int kPingIntervalMinMs = 10'000;
 
-void SetKeepalive(grpc::ServerBuilder* builder) {
+constexpr int kStreamsPerConnectionMax = 1000;
+
+void SetConnectionLimits(grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -45,7 +48,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<uint64_t>(options.request_bytes_max, std::numeric_limits<int>::max())));
-  SetKeepalive(&builder);
+  SetConnectionLimits(&builder);
   grpc::ResourceQuota quota("bridge");
   quota.Resize(options.buffer_bytes_max);
   builder.SetResourceQuota(quota);

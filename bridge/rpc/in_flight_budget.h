@@ -33,12 +33,12 @@ class InFlightBudget {
   // Wakes those who wait where there is room again.
   void Release(uint64_t bytes);
 
+  bool HasRoom() const { return bytes_->value() <= bytes_max_; }
+
   // Whether there is room; where there is none, `waiter` is called when there is.
   bool HasRoomOrWait(const std::shared_ptr<BudgetWaiter>& waiter);
 
  private:
-  bool HasRoom() const { return bytes_->value() <= bytes_max_; }
-
   const uint64_t bytes_max_;
   base::SharedMetric* const bytes_;
   absl::Mutex mutex_;

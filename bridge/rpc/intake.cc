@@ -33,6 +33,8 @@ constexpr int kRecursionLimit = 300;
 
 // A request with more events than this gets its rejections without a text each.
 constexpr size_t kRejectionTextsMax = 10'000;
+// With more than this it gets none, and its stream ends: the rejections would be larger than the request.
+constexpr size_t kEventsRejectedMax = 100'000;
 
 std::string Shown(absl::string_view text) {
   constexpr size_t kShownMax = 60;
@@ -132,6 +134,11 @@ absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const 
     return absl::InvalidArgumentError(absl::StrCat("request_id ", Shown(outline.request_id), ": has ",
                                                    outline.request_id.size(), " bytes; at most ", kRequestIdBytesMax,
                                                    " are allowed"));
+  }
+  if (outline.events > kEventsRejectedMax) {
+    return absl::InvalidArgumentError(absl::StrCat("the message has ", outline.events,
+                                                   " events; grpc.max_events_per_request is ",
+                                                   limits_.events_per_request_max));
   }
   Batch batch;
   if (outline.events > limits_.events_per_request_max) {

@@ -41,8 +41,8 @@ class Intake {
 
   Intake(const Limits& limits, const payload::Transcoder* transcoder) : limits_(limits), transcoder_(transcoder) {}
 
-  // INVALID_ARGUMENT where the bytes are not a PublishRequest or its request_id is too long; a bad event is a rejection
-  // in the batch.
+  // INVALID_ARGUMENT where the bytes are not a PublishRequest, its request_id is too long or it has over 100,000
+  // events; a bad event is a rejection in the batch.
   absl::StatusOr<Batch> Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const;
 
   // Completes the ack by what the log said of the records that had these indexes.

@@ -11,8 +11,15 @@
 namespace bridge::rpc {
 namespace {
 
-// Acks that wait for the publisher to read: beyond them it is not read either.
-constexpr int kUnsentAcksMax = 1000;
+// Requests that have been read and whose acks have not been written: beyond them the publisher is not read.
+constexpr size_t kRequestsInFlightMax = 10'000;
+
+// Acks and the requests that they are for, in one response: a client's limit for a message is 4 MiB by default.
+constexpr uint64_t kResponseBytesMax = uint64_t{1} << 20;
+
+absl::StatusOr<std::vector<log::Appended>> NotAfterAFailure() {
+  return absl::UnavailableError("an event before this one could not be appended; send it again after that one");
+}
 
 }  // namespace
 
@@ -45,7 +52,7 @@ PublishStream::PublishStream(const Parts& parts, const Limits& limits, absl::Any
 void PublishStream::TellDraining() {
   {
     absl::MutexLock lock(&mutex_);
-    response_.set_draining(true);
+    is_draining_untold_ = true;
   }
   GoOn();
 }
@@ -89,17 +96,24 @@ void PublishStream::OnReadDone(bool ok) {
 }
 
 void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
+  bytes += batch.records.size() * sizeof(log::Record);
   parts_.budget->Add(bytes);
   uint64_t number = 0;
+  bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);
     number = first_number_ + in_flight_.size();
     in_flight_.push_back({.ack = {}, .events = batch.records.size(), .bytes = bytes});
     events_in_flight_ += batch.records.size();
     bytes_in_flight_ += bytes;
+    is_void = is_log_failed_;
   }
   if (batch.records.empty()) {
     OnAppended(number, std::move(batch.ack), {}, std::vector<log::Appended>());
+    return;
+  }
+  if (is_void) {
+    OnAppended(number, std::move(batch.ack), batch.indexes, NotAfterAFailure());
     return;
   }
   parts_.log->Append(std::move(batch.records),
@@ -112,44 +126,51 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
 
 void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<uint32_t>& indexes,
                                const absl::StatusOr<std::vector<log::Appended>>& appended) {
-  absl::StatusOr<std::vector<log::Appended>> outcome =
-      absl::UnavailableError("an event before this one could not be appended; send it again after that one");
   bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);
     is_void = is_log_failed_ && !indexes.empty();
     is_log_failed_ = is_log_failed_ || !appended.ok();
   }
-  v1::Ack complete = Intake::Complete(std::move(ack), indexes, is_void ? outcome : appended);
-  NoteAppended(complete, indexes, is_void ? outcome : appended, parts_.metrics);
+  const absl::StatusOr<std::vector<log::Appended>> not_after_a_failure = NotAfterAFailure();
+  const auto& outcome = is_void ? not_after_a_failure : appended;
+  v1::Ack complete = Intake::Complete(std::move(ack), indexes, outcome);
+  NoteAppended(complete, indexes, outcome, parts_.metrics);
+  // A publisher that reads no acks must not pile them up here: they count as in flight until they have been written.
+  const uint64_t ack_bytes = complete.SpaceUsedLong();
+  parts_.budget->Add(ack_bytes);
   uint64_t released = 0;
   {
     absl::MutexLock lock(&mutex_);
     InFlight& request = in_flight_[static_cast<size_t>(number - first_number_)];
     request.ack = std::move(complete);
     request.is_ready = true;
-    while (!in_flight_.empty() && in_flight_.front().is_ready) {
-      InFlight& first = in_flight_.front();
-      events_in_flight_ -= first.events;
-      bytes_in_flight_ -= first.bytes;
-      released += first.bytes;
-      *response_.add_acks() = std::move(first.ack);
-      in_flight_.pop_front();
-      ++first_number_;
-    }
+    request.bytes += ack_bytes;
+    bytes_in_flight_ += ack_bytes;
     if (!appended.ok()) {
       FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
     }
+    while (is_done_ && !in_flight_.empty() && in_flight_.front().is_ready) {
+      released += in_flight_.front().bytes;  // nobody will read its ack
+      in_flight_.pop_front();
+      ++first_number_;
+    }
   }
-  parts_.budget->Release(released);
+  if (released > 0) {
+    parts_.budget->Release(released);
+  }
 }
 
 void PublishStream::OnWriteDone(bool ok) {
+  uint64_t released = 0;
   {
     absl::MutexLock lock(&mutex_);
+    released = std::exchange(writing_bytes_, 0);
+    bytes_in_flight_ -= released;
     is_writing_ = false;
     is_broken_ = is_broken_ || !ok;
   }
+  parts_.budget->Release(released);
   GoOn();
 }
 
@@ -161,11 +182,41 @@ void PublishStream::OnCancel() {
   GoOn();
 }
 
-void PublishStream::OnBudget() { GoOn(); }
+void PublishStream::OnBudget() {
+  {
+    absl::MutexLock lock(&mutex_);
+    is_waiting_for_budget_ = false;
+  }
+  GoOn();
+}
 
 bool PublishStream::HasRoomToRead() {
-  return events_in_flight_ <= limits_.events_in_flight_max && bytes_in_flight_ <= limits_.bytes_in_flight_max &&
-         response_.acks_size() < kUnsentAcksMax && parts_.budget->HasRoomOrWait(shared_from_this());
+  if (is_waiting_for_budget_ || events_in_flight_ > limits_.events_in_flight_max ||
+      bytes_in_flight_ > limits_.bytes_in_flight_max || in_flight_.size() >= kRequestsInFlightMax) {
+    return false;
+  }
+  is_waiting_for_budget_ = !parts_.budget->HasRoomOrWait(shared_from_this());
+  return !is_waiting_for_budget_;
+}
+
+bool PublishStream::TakeReadyAcks() {
+  v1::PublishResponse response;
+  response.set_draining(std::exchange(is_draining_untold_, false));
+  while (!in_flight_.empty() && in_flight_.front().is_ready && writing_bytes_ < kResponseBytesMax) {
+    InFlight& first = in_flight_.front();
+    events_in_flight_ -= first.events;
+    writing_bytes_ += first.bytes;
+    *response.add_acks() = std::move(first.ack);
+    in_flight_.pop_front();
+    ++first_number_;
+  }
+  if (response.acks().empty() && !response.draining()) {
+    return false;
+  }
+  bool own_buffer = true;
+  write_buffer_.Clear();
+  grpc::SerializationTraits<v1::PublishResponse>::Serialize(response, &write_buffer_, &own_buffer);
+  return true;
 }
 
 PublishStream::Next PublishStream::FindNext() {
@@ -179,14 +230,9 @@ PublishStream::Next PublishStream::FindNext() {
     next.status = grpc::Status::CANCELLED;
     return next;
   }
-  if (!is_writing_ && (response_.acks_size() > 0 || response_.draining())) {
-    next.write = true;
-    is_writing_ = true;
-    bool own_buffer = true;
-    // Response and buffer are the next write's from here on.
-    write_buffer_.Clear();
-    grpc::SerializationTraits<v1::PublishResponse>::Serialize(response_, &write_buffer_, &own_buffer);
-    response_.Clear();
+  if (!is_writing_) {
+    is_writing_ = TakeReadyAcks();
+    next.write = is_writing_;
   }
   if (is_input_over_) {
     if (!is_writing_ && in_flight_.empty() && starting_ == 0) {
@@ -229,11 +275,20 @@ void PublishStream::GoOn() {
 void PublishStream::OnDone() {
   age_alarm_.Cancel();
   absl::AnyInvocable<void(PublishStream*)> on_done;
+  uint64_t released = 0;
   {
     absl::MutexLock lock(&mutex_);
     is_finished_ = true;
+    is_done_ = true;
     on_done = std::move(on_done_);
+    released = std::exchange(writing_bytes_, 0);
+    while (!in_flight_.empty() && in_flight_.front().is_ready) {
+      released += in_flight_.front().bytes;
+      in_flight_.pop_front();
+      ++first_number_;
+    }
   }
+  parts_.budget->Release(released);
   parts_.metrics->streams.Sub(1);
   on_done(this);
   const std::shared_ptr<PublishStream> last = std::move(self_);

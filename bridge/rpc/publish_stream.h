@@ -94,6 +94,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     grpc::Status status;
   };
   Next FindNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Puts the acks that are ready into write_buffer_; false where there is nothing to be said.
+  bool TakeReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status` after what is in flight has been acked.
@@ -113,7 +115,10 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   uint64_t first_number_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t events_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t bytes_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
-  v1::PublishResponse response_ ABSL_GUARDED_BY(mutex_);
+  // Of the requests whose acks are being written.
+  uint64_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool is_draining_untold_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_waiting_for_budget_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
   // Threads between having found something to start and having started it: gRPC allows no start after Finish.
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -123,6 +128,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool is_log_failed_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_broken_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_done_ ABSL_GUARDED_BY(mutex_) = false;
 
   grpc::Alarm age_alarm_;
   // Until OnDone.

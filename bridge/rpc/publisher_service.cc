@@ -55,6 +55,12 @@ grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerCont
     reactor->Finish(grpc::Status::OK);
     return reactor;
   }
+  if (!budget_.HasRoom()) {
+    reactor->Finish(
+        grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
+                     "too much is waiting for its ack (grpc.max_bytes_in_flight_total); send it again later"));
+    return reactor;
+  }
   budget_.Add(bytes);
   log_->Append(std::move(batch->records), [this, reactor, response, bytes, ack = std::move(batch->ack),
                                            indexes = std::move(batch->indexes)](

@@ -103,7 +103,9 @@ TEST(SlowClients, DoNotDelayOthersAndCostNoMemory) {
     worst = std::max(worst, absl::Now() - start);
   }
   // 5 MB have gone by 200 stalled streams.
-  EXPECT_LT(bridge.ResidentBytes(), before + (uint64_t{8} << 20));
+  if (CanMeasureMemory()) {
+    EXPECT_LT(bridge.ResidentBytes(), before + (uint64_t{8} << 20));
+  }
   EXPECT_LT(worst, absl::Milliseconds(500));
   EXPECT_GT(bridge.Metric("sse_bridge_pinned_bytes"), 0);
 }

@@ -202,6 +202,15 @@ RunResult RunBridge(const std::vector<std::string>& arguments, const std::map<st
   return result;
 }
 
+bool CanMeasureMemory() {
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+  return false;
+#endif
+#endif
+  return true;
+}
+
 bool Eventually(const std::function<bool()>& is_true, absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   while (!is_true()) {

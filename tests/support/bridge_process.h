@@ -65,6 +65,9 @@ struct RunResult {
 RunResult RunBridge(const std::vector<std::string>& arguments,
                     const std::map<std::string, std::string>& environment = {});
 
+// Whether the memory that the bridge takes says anything: not in a sanitizer's build.
+bool CanMeasureMemory();
+
 // Calls `is_true` until it is or the time is over.
 bool Eventually(const std::function<bool()>& is_true, absl::Duration timeout = absl::Seconds(10));
 

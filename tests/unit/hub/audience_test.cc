@@ -42,7 +42,7 @@ class AudienceTest : public ::testing::Test {
     std::vector<uint64_t> all;
     while (next < ring_.end_index()) {
       std::vector<uint64_t> some;
-      next = audience->Find(ring_, next, count_max, {}, &some);
+      next = audience->Find(ring_, next, count_max, {}, &some).next;
       all.insert(all.end(), some.begin(), some.end());
     }
     return all;

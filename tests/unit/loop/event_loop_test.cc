@@ -138,6 +138,10 @@ TEST(EventLoop, WorkIsDoneInSlicesBetweenWhichOthersHaveTheirTurn) {
   }
   EXPECT_GT(slices, 0);
   is_enough = true;
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    thread.loop().SetWork([] { return false; });
+  });
 }
 
 }  // namespace
