@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <gtest/gtest.h>
+
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -104,6 +106,8 @@ BridgeProcess::~BridgeProcess() {
     kill(pid_, SIGKILL);
     WaitForExit();
   }
+  const std::string log = Log();
+  EXPECT_FALSE(absl::StrContains(log, "Sanitizer") || absl::StrContains(log, "runtime error:")) << log;
   std::remove(log_path_.c_str());
 }
 
