@@ -14,6 +14,7 @@
 
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
+#include "bridge/config/value_syntax.h"
 #include "bridge/http/admin_handlers.h"
 #include "bridge/http/console_handlers.h"
 #include "bridge/log/memory_log.h"
@@ -28,10 +29,6 @@ constexpr uint64_t kReservedDescriptors = 1000;
 
 constexpr auto kTrimInterval = std::chrono::seconds(2);
 
-absl::Duration ToAbsl(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
-
 // REQUIRES: the configuration has been validated.
 config::Address AddressOf(const std::string& text) { return *config::ParseAddress(text); }
 
@@ -42,7 +39,7 @@ bool IsOn(config::v1::Grpc::Switch wanted, const std::string& address) {
 hub::Ring::Limits HistoryOf(const config::v1::History& history) {
   return {.events_max = history.max_events(),
           .bytes_max = history.max_bytes(),
-          .age_max = absl::ToChronoNanoseconds(ToAbsl(history.max_age()))};
+          .age_max = absl::ToChronoNanoseconds(config::FromProto(history.max_age()))};
 }
 
 // Raises the soft limit of open files to the hard one, and returns it.
@@ -65,9 +62,9 @@ uint64_t StreamsMax(const config::v1::Http& http, uint64_t descriptors) {
 http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
   return {.head_bytes_max = http.max_head_bytes(),
           .body_bytes_max = http.max_body_bytes(),
-          .head_timeout = ToAbsl(http.head_timeout()),
-          .idle_timeout = ToAbsl(http.idle_timeout()),
-          .send_timeout = ToAbsl(http.send_timeout())};
+          .head_timeout = config::FromProto(http.head_timeout()),
+          .idle_timeout = config::FromProto(http.idle_timeout()),
+          .send_timeout = config::FromProto(http.send_timeout())};
 }
 
 absl::StatusOr<payload::Transcoder> CreateTranscoder(const config::v1::Config& config) {
@@ -126,7 +123,7 @@ absl::Status Server::Start() {
   ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
   log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
-      .idempotency_window = absl::ToChronoNanoseconds(ToAbsl(config_.log().idempotency_window())),
+      .idempotency_window = absl::ToChronoNanoseconds(config::FromProto(config_.log().idempotency_window())),
       .idempotency_keys_max = config_.log().idempotency_keys_max(),
       // The hubs' rings are the history: nothing is held twice.
       .history = {.events_max = 0}});
@@ -149,10 +146,10 @@ void Server::CreateHubs() {
   const size_t count = http.event_loops() != 0 ? http.event_loops() : std::max(std::thread::hardware_concurrency(), 1U);
   const hub::HubOptions options = {
       .history = HistoryOf(config_.log().history()),
-      .heartbeat = ToAbsl(http.heartbeat()),
-      .retry = ToAbsl(http.retry()),
-      .send_timeout = ToAbsl(http.send_timeout()),
-      .stream_max_age = ToAbsl(http.stream_max_age()),
+      .heartbeat = config::FromProto(http.heartbeat()),
+      .retry = config::FromProto(http.retry()),
+      .send_timeout = config::FromProto(http.send_timeout()),
+      .stream_max_age = config::FromProto(http.stream_max_age()),
       .slow_client =
           http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
       .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes())};
@@ -219,11 +216,11 @@ absl::Status Server::StartGrpc() {
   service_ = std::make_unique<rpc::PublisherService>(
       rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
                                                 .frame_bytes_max = http.max_frame_bytes(),
-                                                .retry_min = ToAbsl(http.retry_min()),
-                                                .retry_max = ToAbsl(http.retry_max())},
+                                                .retry_min = config::FromProto(http.retry_min()),
+                                                .retry_max = config::FromProto(http.retry_max())},
                                      .stream = {.events_in_flight_max = grpc.max_events_in_flight(),
                                                 .bytes_in_flight_max = grpc.max_bytes_in_flight(),
-                                                .age_max = ToAbsl(grpc.stream_max_age())},
+                                                .age_max = config::FromProto(grpc.stream_max_age())},
                                      .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
       transcoder_.get(), log_.get());
   const config::Address address = AddressOf(grpc.address());
@@ -309,9 +306,10 @@ void Server::Drain(DrainDelay delay) {
   if (std::exchange(is_draining_, true)) {
     return;
   }
-  const absl::Duration wait = delay == DrainDelay::kNone ? absl::ZeroDuration() : ToAbsl(config_.drain().delay());
+  const absl::Duration wait =
+      delay == DrainDelay::kNone ? absl::ZeroDuration() : config::FromProto(config_.drain().delay());
   ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)},
-                            {"window", absl::FormatDuration(ToAbsl(config_.drain().window()))}});
+                            {"window", absl::FormatDuration(config::FromProto(config_.drain().window()))}});
   delay_timer_ = std::make_unique<ControlTimer>([this] { BeginDrainWindow(); });
   control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
 }
@@ -320,7 +318,7 @@ void Server::BeginDrainWindow() {
   control_->AssertOnLoop();
   // Publishers have a share of the window to finish: what they are acked in it still reaches the event streams.
   constexpr double kPublishersShare = 0.25;
-  const absl::Duration window = ToAbsl(config_.drain().window());
+  const absl::Duration window = config::FromProto(config_.drain().window());
   const absl::Duration for_publishers = window * kPublishersShare;
   drain_end_ = absl::Now() + window;
 
