@@ -162,7 +162,8 @@ void Server::CreateHubs() {
     sinks.push_back(hubs_[i].get());
   }
   feed_.Start(log_.get(), std::move(sinks));
-  log_->Follow(&feed_);
+  log_->Follow(&feed_,
+               {.events_max = config_.log().history().max_events(), .bytes_max = config_.log().history().max_bytes()});
 }
 
 absl::Status Server::StartHttp() {

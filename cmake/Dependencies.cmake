@@ -15,6 +15,9 @@ find_package(CLI11 CONFIG REQUIRED)
 # Its flags change class layouts: without them code links and is undefined behaviour. So it is used by this target only.
 pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 
+pkg_check_modules(libnats REQUIRED IMPORTED_TARGET libnats)
+pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
+
 if(BRIDGE_TESTS)
   find_package(GTest REQUIRED)
 endif()

@@ -6,8 +6,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
 #include "bridge/base/status_macros.h"
@@ -60,6 +62,16 @@ absl::StatusOr<uint64_t> ParseNumber(const FieldDescriptor& field, absl::string_
                                                                               : std::numeric_limits<uint64_t>::max());
 }
 
+// Names of [A-Za-z0-9_-]+ with single dots between them.
+bool IsSubject(absl::string_view text) {
+  constexpr auto is_name = [](absl::string_view name) {
+    return !name.empty() &&
+           std::ranges::all_of(name, [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
+  };
+  const std::vector<absl::string_view> names = absl::StrSplit(text, '.');
+  return std::ranges::all_of(names, is_name);
+}
+
 absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
   constexpr auto is_control = [](unsigned char c) { return absl::ascii_iscntrl(c); };
   if (text.empty()) {
@@ -77,6 +89,14 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
                                    "is no host: write a name without scheme, port and path, as in bridge.example.com");
     case v1::TEXT_SYNTAX_ORIGIN:
       return CheckOrigin(text);
+    case v1::TEXT_SYNTAX_NAME:
+      return IsSubject(text) && !absl::StrContains(text, '.')
+                 ? absl::OkStatus()
+                 : absl::InvalidArgumentError("is no name: write letters, digits, - and _, as in BRIDGE");
+    case v1::TEXT_SYNTAX_SUBJECT:
+      return IsSubject(text)
+                 ? absl::OkStatus()
+                 : absl::InvalidArgumentError("is no subject: write names with dots between them, as in prod.bridge");
     default:
       return absl::OkStatus();
   }
@@ -118,6 +138,9 @@ absl::Status SetDefaults(Message& message) {
       RETURN_IF_ERROR(SetDefaults(*message.GetReflection()->MutableMessage(&message, &field)));
     } else if (!field.is_repeated()) {
       const std::string& text = field.options().GetExtension(v1::default_value);
+      if (text.empty() && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
+        continue;  // a text that need not be set
+      }
       if (const absl::Status status = SetValue(field, text, message); !status.ok()) {
         return absl::InternalError(
             absl::StrCat("default_value of ", field.full_name(), ": ", Quoted(text), " ", status.message()));

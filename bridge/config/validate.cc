@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <string>
 
+#include <google/protobuf/util/message_differencer.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
+#include "bridge/config/schema.h"
 #include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
@@ -79,6 +82,32 @@ absl::Status ValidateCors(const v1::Cors& cors) {
   return absl::OkStatus();
 }
 
+// A section has been named, and not the key that gives it a meaning.
+template <typename Section>
+absl::Status CheckNamed(const Section& section, const std::string& key, absl::string_view path) {
+  Section defaults;
+  RETURN_IF_ERROR(SetDefaults(defaults));
+  if (key.empty() && !google::protobuf::util::MessageDifferencer::Equals(section, defaults)) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is missing, and without it the section means nothing"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ValidateLog(const v1::Log& log) {
+  RETURN_IF_ERROR(CheckNamed(log.jetstream(), log.jetstream().url(), "log.jetstream.url"));
+  RETURN_IF_ERROR(CheckNamed(log.disk(), log.disk().path(), "log.disk.path"));
+  if (!log.jetstream().url().empty() && !log.disk().path().empty()) {
+    return absl::InvalidArgumentError(
+        "log.disk.path: log.jetstream.url is set too, and there is one log: leave out one of the two");
+  }
+  const v1::NatsTls& tls = log.jetstream().tls();
+  if (tls.certificate_file().empty() != tls.key_file().empty()) {
+    return absl::InvalidArgumentError(
+        "log.jetstream.tls: certificate_file and key_file belong together: set both or none");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateAddresses(const v1::Config& config) {
   struct Listener {
     absl::string_view path;
@@ -106,6 +135,7 @@ absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateAddresses(config));
   RETURN_IF_ERROR(ValidateSizes(config));
   RETURN_IF_ERROR(ValidateDurations(config));
+  RETURN_IF_ERROR(ValidateLog(config.log()));
   return ValidateCors(config.http().cors());
 }
 

@@ -17,6 +17,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/http/v1/http.pb.h"
+#include "bridge/topic/event_type.h"
 #include "bridge/topic/pattern.h"
 
 namespace bridge::http {
@@ -24,7 +25,6 @@ namespace {
 
 constexpr absl::string_view kQueryExample = "/events?topic=orders.*&topic=alerts.>";
 constexpr absl::string_view kBodyExample = R"({"topics": ["orders.*", "alerts.>"]})";
-constexpr size_t kTypeBytesMax = 128;
 
 std::string Shown(absl::string_view text) {
   constexpr size_t kShownMax = 100;
@@ -177,9 +177,9 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
     selection->patterns.push_back(*std::move(pattern));
   }
   for (const std::string& type : raw.types) {
-    if (type.empty() || type.size() > kTypeBytesMax ||
+    if (type.empty() || type.size() > topic::kTypeBytesMax ||
         absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
-      return Problem{.detail = absl::StrCat("type ", Shown(type), ": must have 1 to ", kTypeBytesMax,
+      return Problem{.detail = absl::StrCat("type ", Shown(type), ": must have 1 to ", topic::kTypeBytesMax,
                                             " bytes, and no CR, LF or NUL"),
                      .parameter = raw.types_name,
                      .example = "type=update"};

@@ -49,6 +49,7 @@ class Feed final : public log::Follower {
   static constexpr size_t kBytesMax = size_t{8} << 20;
 
   void OnEpoch(uint64_t epoch, uint64_t head) override;
+  void OnCaughtUp() override {}
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
   // REQUIRES: called before EventLog::Follow.

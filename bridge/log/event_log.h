@@ -12,6 +12,7 @@
 
 #include "bridge/log/position.h"
 #include "bridge/log/record.h"
+#include "bridge/topic/pattern.h"
 
 namespace bridge::log {
 
@@ -22,8 +23,12 @@ class Follower {
 
   virtual ~Follower() = default;
 
-  // The log has (or starts anew with) this epoch, and the next entry's sequence is larger than `head`. The first call.
+  // The log has this epoch, and the next entry's sequence is larger than `head`. The first call; comes again where the
+  // store has been made anew under the running log: from then on there are entries of the new epoch only.
   virtual void OnEpoch(uint64_t epoch, uint64_t head) = 0;
+
+  // What the log held when it was followed, or when it started anew, has been handed over. Once after each OnEpoch.
+  virtual void OnCaughtUp() = 0;
 
   // Entries in log order, each once; ephemeral ones stand among them. After kStall (which has taken these entries)
   // comes nothing more until EventLog::ResumeFollow, and the log acks no more than its bound on what waits.
@@ -52,6 +57,8 @@ struct Page {
   // Where the next page starts: the position of the last record that was looked at, or where this one started if there
   // was none.
   Position read_to;
+  // Records that should stand in the page are damaged in the store and have been left out.
+  bool has_damage = false;
 };
 
 // The one totally ordered sequence of accepted events.
@@ -79,9 +86,14 @@ class EventLog {
   // resend wants keys.
   virtual void Append(std::vector<Record> records, AppendCallback done) = 0;
 
-  // Hands every record from now on to `follower`, which outlives the log. REQUIRES: called once, before the first
-  // Append.
-  virtual void Follow(Follower* follower) = 0;
+  // The newest records that a log holds already when it is followed, within both bounds (the second one about).
+  struct Tail {
+    size_t events_max = 0;
+    size_t bytes_max = 0;
+  };
+  // Hands the records of `tail` and then every record from now on to `follower`, which outlives the log. REQUIRES:
+  // called once, before the first Append.
+  virtual void Follow(Follower* follower, const Tail& tail) = 0;
 
   // Ends a stall. Harmless where there is none. May be called while OnEntries runs, also inside it: then it ends the
   // stall that this call of OnEntries is about to return.
@@ -94,14 +106,36 @@ class EventLog {
     size_t entries_max = 1000;
     // Of topic, type and data; a page holds one record at least.
     size_t bytes_max = size_t{1} << 20;
+    // A hint: records that it does not match may be left out (Page::read_to says how far the page goes all the same).
+    std::optional<topic::Pattern> pattern = std::nullopt;
   };
   // Reads a page of older records, in order; an empty page means that there is none newer (also where `after` is ahead
   // of the log). OUT_OF_RANGE: records after `after` have been trimmed. NOT_FOUND: another epoch. UNAVAILABLE: the
   // store is away.
   virtual void Read(const ReadOptions& options, ReadCallback done) = 0;
 
-  // What the store holds now (not only this replica).
+  // What the store holds now (not only this replica). UNAVAILABLE: the store is away.
   virtual void GetBounds(BoundsCallback done) = 0;
+
+  // OK while the store can be reached, else UNAVAILABLE and what is wrong with it. Never blocks.
+  virtual absl::Status health() const = 0;
+
+  // Figures for the operator. A log leaves at 0 what it does not have.
+  struct Stats {
+    // Idempotency keys that this process remembers, and those forgotten for want of room within the window.
+    uint64_t idempotency_keys = 0;
+    uint64_t idempotency_keys_evicted = 0;
+    // Appends that failed because of the store.
+    uint64_t append_failures = 0;
+    // Times that the connection to the store was lost.
+    uint64_t disconnects = 0;
+    // Records left out because they are damaged, or of a newer format.
+    uint64_t unreadable_records = 0;
+    // The most recent bounds of the store that are known here.
+    uint64_t store_bytes = 0;
+    uint64_t store_events = 0;
+  };
+  virtual Stats stats() const = 0;
 };
 
 }  // namespace bridge::log

@@ -55,7 +55,7 @@ void MemoryLog::Append(std::vector<Record> records, AppendCallback done) {
   request.done(EndingError());
 }
 
-void MemoryLog::Follow(Follower* follower) {
+void MemoryLog::Follow(Follower* follower, const Tail& /*tail*/) {
   const absl::MutexLock lock(&mutex_);
   assert(follower_ == nullptr);
   follower_ = follower;
@@ -99,6 +99,7 @@ void MemoryLog::Run() {
     if (round->new_follower != nullptr) {
       told_follower_ = round->new_follower;
       told_follower_->OnEpoch(epoch_, newest_);
+      told_follower_->OnCaughtUp();
     }
     const size_t first_unanswered = next_request_;
     if (round->may_append) {
@@ -211,10 +212,10 @@ void MemoryLog::DropOld() {
 
 void MemoryLog::PublishStats() {
   const absl::MutexLock lock(&mutex_);
-  stats_ = {.history_events = history_.events(),
-            .history_bytes = history_.bytes(),
-            .idempotency_keys = idempotency_window_.size(),
-            .idempotency_keys_evicted = idempotency_window_.evicted_total()};
+  stats_ = {.idempotency_keys = idempotency_window_.size(),
+            .idempotency_keys_evicted = idempotency_window_.evicted_total(),
+            .store_bytes = history_.bytes(),
+            .store_events = history_.events()};
 }
 
 void MemoryLog::Abandon() {

@@ -57,20 +57,14 @@ class MemoryLog final : public EventLog {
   MemoryLog& operator=(const MemoryLog&) = delete;
 
   void Append(std::vector<Record> records, AppendCallback done) override;
-  void Follow(Follower* follower) override;
+  void Follow(Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;
   void GetBounds(BoundsCallback done) override;
 
-  struct Stats {
-    size_t history_events = 0;
-    size_t history_bytes = 0;
-    size_t idempotency_keys = 0;
-    // Forgotten for want of room within the window: a repeat of one of them is not recognised.
-    uint64_t idempotency_keys_evicted = 0;
-  };
+  absl::Status health() const override { return absl::OkStatus(); }
   // As of the last ack, or later.
-  Stats stats() const;
+  Stats stats() const override;
 
  private:
   // An Append.

@@ -15,6 +15,7 @@
 
 #include "bridge/base/status_macros.h"
 #include "bridge/sse/encoder.h"
+#include "bridge/topic/event_type.h"
 #include "bridge/topic/topic.h"
 
 namespace bridge::rpc {
@@ -24,9 +25,7 @@ using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
 constexpr size_t kRequestIdBytesMax = 128;
-constexpr size_t kTypeBytesMax = 128;
 constexpr size_t kKeyBytesMax = 128;
-constexpr absl::string_view kReservedTypePrefix = "bridge.";
 
 // Deep enough for 64 levels of JSON, each of which takes up to three messages; depth is then one event's rejection.
 constexpr int kRecursionLimit = 300;
@@ -86,18 +85,8 @@ void Reject(uint32_t index, const absl::Status& why, v1::Ack* ack) {
 }
 
 absl::Status CheckType(const std::string& type) {
-  if (type.size() > kTypeBytesMax) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("type ", Shown(type), ": has ", type.size(), " bytes; at most ", kTypeBytesMax, " are allowed"));
-  }
-  if (absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("type ", Shown(type), ": must not hold CR, LF or NUL"));
-  }
-  if (absl::StartsWith(type, kReservedTypePrefix)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("type ", Shown(type), ": types that start with \"bridge.\" are the bridge's own"));
-  }
-  return absl::OkStatus();
+  const absl::Status status = topic::CheckEventType(type);
+  return status.ok() ? status : absl::Status(status.code(), absl::StrCat("type ", Shown(type), ": ", status.message()));
 }
 
 absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration min, absl::Duration max) {

@@ -78,6 +78,10 @@ std::string ValuesOf(const FieldDescriptor& field) {
           return "origin";
         case config::v1::TEXT_SYNTAX_FILE:
           return "path";
+        case config::v1::TEXT_SYNTAX_NAME:
+          return "name";
+        case config::v1::TEXT_SYNTAX_SUBJECT:
+          return "subject";
         default:
           return "text";
       }
@@ -100,8 +104,9 @@ void AppendSection(const Descriptor& type, const std::string& path, std::string&
       absl::StrAppend(&markdown, "| `", field_path, "` | `[]` | list: ", ValuesOf(field), " | ", CommentOf(field),
                       " |\n");
     } else {
-      absl::StrAppend(&markdown, "| `", field_path, "` | `", field.options().GetExtension(default_value), "` | ",
-                      ValuesOf(field), " | ", CommentOf(field), " |\n");
+      const std::string& text = field.options().GetExtension(default_value);
+      absl::StrAppend(&markdown, "| `", field_path, "` | ", text.empty() ? "not set" : absl::StrCat("`", text, "`"),
+                      " | ", ValuesOf(field), " | ", CommentOf(field), " |\n");
     }
   }
   for (const auto& [section, section_path] : sections) {

@@ -104,8 +104,8 @@ class EventLogTest : public testing::TestWithParam<LogKind> {
 
   void Start(const LogLimits& limits = {}) {
     under_test_ = GetParam().make(limits, seed_);
-    log().Follow(&follower_);
-    ASSERT_TRUE(follower_.WaitForEpoch());
+    log().Follow(&follower_, {});
+    ASSERT_TRUE(follower_.WaitUntilCaughtUp());
   }
   void End() { under_test_.log.reset(); }
 

@@ -71,12 +71,12 @@ void FaultyLog::Append(std::vector<log::Record> records, AppendCallback done) {
   Plan(kAppends, [this](const absl::Status&) { AppendNext(); });
 }
 
-void FaultyLog::Follow(log::Follower* follower) {
+void FaultyLog::Follow(log::Follower* follower, const Tail& tail) {
   {
     const absl::MutexLock lock(&mutex_);
     follower_ = follower;
   }
-  inner_->Follow(&relay_);
+  inner_->Follow(&relay_, tail);
 }
 
 void FaultyLog::ResumeFollow() {
@@ -222,14 +222,17 @@ std::unique_ptr<FaultyLog::Request> FaultyLog::TakeReady() {
   return request;
 }
 
+log::Follower* FaultyLog::follower() {
+  const absl::MutexLock lock(&mutex_);
+  return follower_;
+}
+
 void FaultyLog::HandOver(const std::vector<log::Entry>& entries) {
-  log::Follower* follower = nullptr;
   {
     const absl::MutexLock lock(&mutex_);
-    follower = follower_;
     is_follower_stalled_ = true;
   }
-  if (follower->OnEntries(entries) == log::Follower::Flow::kContinue) {
+  if (follower()->OnEntries(entries) == log::Follower::Flow::kContinue) {
     ResumeFollow();
   }
   bool has_room = false;
@@ -244,14 +247,11 @@ void FaultyLog::HandOver(const std::vector<log::Entry>& entries) {
 }
 
 void FaultyLog::Relay::OnEpoch(uint64_t epoch, uint64_t head) {
-  log_->Plan(kEntries, [log = log_, epoch, head](const absl::Status&) {
-    log::Follower* follower = nullptr;
-    {
-      const absl::MutexLock lock(&log->mutex_);
-      follower = log->follower_;
-    }
-    follower->OnEpoch(epoch, head);
-  });
+  log_->Plan(kEntries, [log = log_, epoch, head](const absl::Status&) { log->follower()->OnEpoch(epoch, head); });
+}
+
+void FaultyLog::Relay::OnCaughtUp() {
+  log_->Plan(kEntries, [log = log_](const absl::Status&) { log->follower()->OnCaughtUp(); });
 }
 
 log::Follower::Flow FaultyLog::Relay::OnEntries(absl::Span<const log::Entry> entries) {

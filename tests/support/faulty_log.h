@@ -53,10 +53,12 @@ class FaultyLog final : public log::EventLog {
   void FailNextRead();
 
   void Append(std::vector<log::Record> records, AppendCallback done) override;
-  void Follow(log::Follower* follower) override;
+  void Follow(log::Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;
   void GetBounds(BoundsCallback done) override;
+  absl::Status health() const override { return inner_->health(); }
+  Stats stats() const override { return inner_->stats(); }
 
  private:
   // Something to do later, told OK when it is its turn, or why its turn never comes.
@@ -78,6 +80,7 @@ class FaultyLog final : public log::EventLog {
    public:
     explicit Relay(FaultyLog* log) : log_(log) {}
     void OnEpoch(uint64_t epoch, uint64_t head) override;
+    void OnCaughtUp() override;
     Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
    private:
@@ -106,6 +109,7 @@ class FaultyLog final : public log::EventLog {
   void AnswerReady();
   std::unique_ptr<Request> TakeReady();
   void HandOver(const std::vector<log::Entry>& entries);
+  log::Follower* follower() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const absl::Duration delay_max_;
   std::unique_ptr<log::EventLog> inner_;

@@ -28,6 +28,11 @@ bool RecordingFollower::WaitForEpoch() const {
   return mutex_.AwaitWithTimeout(absl::Condition(&has_epoch_), kPatience);
 }
 
+bool RecordingFollower::WaitUntilCaughtUp() const {
+  const absl::MutexLock lock(&mutex_);
+  return mutex_.AwaitWithTimeout(absl::Condition(&is_caught_up_), kPatience);
+}
+
 std::vector<log::Entry> RecordingFollower::entries() const {
   const absl::MutexLock lock(&mutex_);
   return entries_;
@@ -61,8 +66,17 @@ void RecordingFollower::NoteResume() {
 void RecordingFollower::OnEpoch(uint64_t epoch, uint64_t head) {
   const absl::MutexLock lock(&mutex_);
   has_epoch_ = true;
+  is_caught_up_ = false;
   epoch_ = epoch;
   last_sequence_ = head;
+}
+
+void RecordingFollower::OnCaughtUp() {
+  const absl::MutexLock lock(&mutex_);
+  if (!has_epoch_ || is_caught_up_) {
+    violations_.push_back(has_epoch_ ? "OnCaughtUp twice in an epoch" : "OnCaughtUp before OnEpoch");
+  }
+  is_caught_up_ = true;
 }
 
 log::Follower::Flow RecordingFollower::OnEntries(absl::Span<const log::Entry> entries) {

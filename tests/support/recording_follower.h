@@ -25,18 +25,22 @@ class RecordingFollower final : public log::Follower {
   // Waits until it has as many; false where that takes too long.
   bool WaitForEntries(size_t count) const;
   bool WaitForEpoch() const;
+  // Until the log has handed over what it held when it was followed.
+  bool WaitUntilCaughtUp() const;
 
   std::vector<log::Entry> entries() const;
   size_t size() const;
   uint64_t epoch() const;
   size_t largest_call() const;
-  // Calls that overlap, that come before OnEpoch or in a stall, that are empty, and sequences that do not grow.
+  // Calls that overlap, that come before OnEpoch, in a stall or a second time, that are empty, and sequences that do
+  // not grow.
   std::vector<std::string> violations() const;
 
   // REQUIRES: called together with EventLog::ResumeFollow, before it.
   void NoteResume();
 
   void OnEpoch(uint64_t epoch, uint64_t head) override;
+  void OnCaughtUp() override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
  private:
@@ -46,6 +50,7 @@ class RecordingFollower final : public log::Follower {
   size_t stall_at_ ABSL_GUARDED_BY(mutex_) = std::numeric_limits<size_t>::max();
   bool is_stalled_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_epoch_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_caught_up_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t largest_call_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -47,6 +47,20 @@ TEST(ValidateTest, BoundsHoldWhatTheyBound) {
               HasSubstr("http.max_pinned_bytes: 1MiB is smaller than http.max_frame_bytes, which is 2MiB"));
 }
 
+TEST(ValidateTest, ThereIsOneLog) {
+  EXPECT_EQ(ErrorOf({"log.jetstream.url='nats://localhost:4222'"}), "");
+  EXPECT_EQ(ErrorOf({"log.disk.path=/var/lib/bridge", "log.disk.sync=interval"}), "");
+  EXPECT_THAT(ErrorOf({"log.jetstream.url='nats://localhost:4222'", "log.disk.path=/var/lib/bridge"}),
+              HasSubstr("log.disk.path: log.jetstream.url is set too"));
+  EXPECT_THAT(ErrorOf({"log.jetstream.replicas=3"}), HasSubstr("log.jetstream.url: is missing"));
+  EXPECT_THAT(ErrorOf({"log.disk.sync=interval"}), HasSubstr("log.disk.path: is missing"));
+  EXPECT_THAT(ErrorOf({"log.jetstream.url=nats://a", "log.jetstream.stream=a.b"}), HasSubstr("is no name"));
+  EXPECT_THAT(ErrorOf({"log.jetstream.url=nats://a", "log.jetstream.subject_prefix='a.*'"}),
+              HasSubstr("is no subject"));
+  EXPECT_THAT(ErrorOf({"log.jetstream.url=nats://a", "log.jetstream.tls.key_file=key.pem"}),
+              HasSubstr("certificate_file and key_file"));
+}
+
 TEST(ValidateTest, ListenersDoNotShareAPort) {
   EXPECT_THAT(ErrorOf({"grpc.address=127.0.0.1:8080"}),
               HasSubstr("grpc.address: \"127.0.0.1:8080\" is taken by http.address"));

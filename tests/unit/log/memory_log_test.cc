@@ -59,14 +59,14 @@ TEST(MemoryLog, KeepsNothingWithoutHistory) {
   ASSERT_TRUE(Append(log, MakeRecords(3)).Wait().ok());
   EXPECT_EQ(BoundsOf(log).oldest, 4);
   EXPECT_EQ(BoundsOf(log).newest, 3);
-  EXPECT_EQ(log.stats().history_events, 0);
+  EXPECT_EQ(log.stats().store_events, 0);
 }
 
 TEST(MemoryLog, EntriesAreReceivedWhenTheyAreAppended) {
   const base::MonotonicTime now{std::chrono::hours(5)};
   test::RecordingFollower follower;
   MemoryLog log({.clock = [now] { return now; }});
-  log.Follow(&follower);
+  log.Follow(&follower, {});
   Append(log, MakeRecords(2));
   ASSERT_TRUE(follower.WaitForEntries(2));
   for (const Entry& entry : follower.entries()) {
@@ -78,7 +78,7 @@ TEST(MemoryLog, ALargeRequestIsHandedOverInBoundedPieces) {
   constexpr size_t kRecords = 5000;
   test::RecordingFollower follower;
   MemoryLog log({});
-  log.Follow(&follower);
+  log.Follow(&follower, {});
   const auto answer = Append(log, MakeRecords(kRecords)).Wait();
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->size(), kRecords);
@@ -91,7 +91,7 @@ TEST(MemoryLog, AStallInALargeRequestWithholdsItsAck) {
   test::RecordingFollower follower;
   follower.StallAt(1);
   MemoryLog log({});
-  log.Follow(&follower);
+  log.Follow(&follower, {});
   const AppendAnswer answer = Append(log, MakeRecords(kRecords));
   ASSERT_TRUE(follower.WaitForEntries(1));
   EXPECT_EQ(BoundsOf(log).newest, MemoryLog::kEntriesPerCallMax);
@@ -109,6 +109,7 @@ class ResumingFollower final : public Follower {
   explicit ResumingFollower(std::unique_ptr<MemoryLog>* log) : log_(*log) {}
 
   void OnEpoch(uint64_t /*epoch*/, uint64_t /*head*/) override {}
+  void OnCaughtUp() override {}
   Flow OnEntries(absl::Span<const Entry> /*entries*/) override {
     log_->ResumeFollow();
     return Flow::kStall;
@@ -122,7 +123,7 @@ TEST(MemoryLog, AResumeDuringTheCallEndsTheStallThatItReturns) {
   std::unique_ptr<MemoryLog> log;
   ResumingFollower follower(&log);
   log = std::make_unique<MemoryLog>(MemoryLog::Options{});
-  log->Follow(&follower);
+  log->Follow(&follower, {});
   EXPECT_TRUE(Append(*log, MakeRecords(3 * MemoryLog::kEntriesPerCallMax)).Wait().ok());
   EXPECT_TRUE(Append(*log, MakeRecords(1)).Wait().ok());
 }
@@ -144,12 +145,12 @@ TEST(MemoryLog, ForgetsWhatIsOldWhileNothingIsAppended) {
                  .history = {.events_max = 10, .bytes_max = 1 << 20, .age_max = std::chrono::minutes(2)},
                  .clock = [now] { return base::MonotonicTime(now->load()); }});
   ASSERT_TRUE(Append(log, {MakeRecord("t", "", "key")}).Wait().ok());
-  EXPECT_EQ(log.stats().history_events, 1);
+  EXPECT_EQ(log.stats().store_events, 1);
   EXPECT_EQ(log.stats().idempotency_keys, 1);
   *now = std::chrono::minutes(10);
   BoundsOf(log);
-  EXPECT_EQ(log.stats().history_events, 0);
-  EXPECT_EQ(log.stats().history_bytes, 0);
+  EXPECT_EQ(log.stats().store_events, 0);
+  EXPECT_EQ(log.stats().store_bytes, 0);
   EXPECT_EQ(log.stats().idempotency_keys, 0);
 }
 
@@ -160,7 +161,7 @@ TEST(MemoryLog, ACallInTheEndIsAnsweredAtOnce) {
   test::Answer<Bounds> bounds;
   {
     MemoryLog log({});
-    log.Follow(&follower);
+    log.Follow(&follower, {});
     Append(log, MakeRecords(1));
     ASSERT_TRUE(follower.WaitForEntries(1));
     log.Append(MakeRecords(1), [&log, on_append = append.Callback(), on_bounds = bounds.Callback()](const auto& ended) {

@@ -1,0 +1,60 @@
+#include "bridge/log/record_codec.h"
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+
+#include "bridge/log/v1/record.pb.h"
+#include "bridge/topic/event_type.h"
+#include "bridge/topic/topic.h"
+
+namespace bridge::log {
+namespace {
+
+constexpr uint32_t kVersion = 1;
+
+}  // namespace
+
+std::string EncodeRecord(const Record& record) {
+  v1::Record stored;
+  stored.set_version(kVersion);
+  stored.set_topic(record.topic);
+  stored.set_type(record.type);
+  stored.set_data(record.data);
+  stored.set_retry_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry)));
+  const timespec time = absl::ToTimespec(record.time);
+  stored.mutable_time()->set_seconds(time.tv_sec);
+  stored.mutable_time()->set_nanos(static_cast<int32_t>(time.tv_nsec));
+  stored.set_publisher(record.publisher);
+  stored.set_idempotency_key(record.idempotency_key);
+  return stored.SerializeAsString();
+}
+
+absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
+  v1::Record stored;
+  if (!stored.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || stored.version() == 0) {
+    return absl::DataLossError(absl::StrCat("these ", bytes.size(), " bytes are no record"));
+  }
+  if (stored.version() > kVersion) {
+    return absl::UnimplementedError(absl::StrCat("the record has format ", stored.version(),
+                                                 ", this program reads formats up to ", kVersion, ": update it"));
+  }
+  absl::Status valid = topic::ValidateTopic(stored.topic());
+  valid.Update(topic::CheckEventType(stored.type()));
+  if (!valid.ok()) {
+    return absl::DataLossError(absl::StrCat("no bridge wrote this record: ", valid.message()));
+  }
+  Record record;
+  record.topic = std::move(*stored.mutable_topic());
+  record.type = std::move(*stored.mutable_type());
+  record.data = std::move(*stored.mutable_data());
+  record.retry = absl::Milliseconds(stored.retry_ms());
+  record.time = absl::FromUnixSeconds(stored.time().seconds()) + absl::Nanoseconds(stored.time().nanos());
+  record.publisher = std::move(*stored.mutable_publisher());
+  record.idempotency_key = std::move(*stored.mutable_idempotency_key());
+  return record;
+}
+
+}  // namespace bridge::log
