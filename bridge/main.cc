@@ -151,7 +151,8 @@ int Run(const Arguments& arguments) {
     return Fail(started, kExitFailed);
   }
   control.Run();
-  return 0;
+  const absl::Status outcome = server.Outcome();
+  return outcome.ok() ? 0 : Fail(outcome, kExitFailed);
 }
 
 }  // namespace

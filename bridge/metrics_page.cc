@@ -147,6 +147,21 @@ void AddHistory(const MetricsSources& sources, Page* page) {
       .Value(Sum(sources, &hub::HubMetrics::pinned_bytes));
 }
 
+void AddLog(const MetricsSources& sources, Page* page) {
+  const log::EventLog::Stats stats = sources.log->stats();
+  page->Gauge("log_up", "1 where the log's store can be reached, 0 where not.")
+      .Value(static_cast<uint64_t>(sources.log->health().ok()));
+  page->Counter("log_append_failures_total", "Appends that failed because of the store.").Value(stats.append_failures);
+  page->Counter("log_disconnects_total", "Times that the connection to the store was lost.").Value(stats.disconnects);
+  page->Counter("log_unreadable_records_total", "Records that were left out: damaged, or of a newer format.")
+      .Value(stats.unreadable_records);
+  page->Gauge("log_store_events", "Events in the store, as of when it was last asked.").Value(stats.store_events);
+  page->Gauge("log_store_bytes", "Their bytes.").Value(stats.store_bytes);
+  page->Gauge("idempotency_keys", "Idempotency keys that this process remembers.").Value(stats.idempotency_keys);
+  page->Counter("idempotency_keys_evicted_total", "Idempotency keys that were forgotten before their time.")
+      .Value(stats.idempotency_keys_evicted);
+}
+
 void AddPublishers(const MetricsSources& sources, Page* page) {
   const rpc::RpcMetrics& rpc = *sources.rpc;
   page->Gauge("publishers", "Publish streams that are open.").Value(rpc.streams.value());
@@ -209,6 +224,7 @@ std::string MetricsPage(const MetricsSources& sources) {
   AddStreams(sources, &page);
   AddDeliveries(sources, &page);
   AddHistory(sources, &page);
+  AddLog(sources, &page);
   AddPublishers(sources, &page);
   AddConnections(sources, &page);
   AddLoops(sources, &page);

@@ -6,6 +6,7 @@
 #include "bridge/http/connection.h"
 #include "bridge/http/events_handlers.h"
 #include "bridge/hub/hub_metrics.h"
+#include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/rpc/rpc_metrics.h"
 
@@ -16,6 +17,7 @@ struct MetricsSources {
   const http::EventsHandlers* events;
   const http::ConnectionMetrics* connections;
   const rpc::RpcMetrics* rpc;
+  const log::EventLog* log;
   // By the index of their event loop.
   std::vector<const hub::HubMetrics*> hubs;
   std::vector<loop::LoopLag*> lags;

@@ -15,10 +15,9 @@
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
 #include "bridge/config/value_syntax.h"
-#include "bridge/http/admin_handlers.h"
 #include "bridge/http/console_handlers.h"
-#include "bridge/log/memory_log.h"
 #include "bridge/metrics_page.h"
+#include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
 
 namespace bridge {
@@ -28,6 +27,10 @@ namespace {
 constexpr uint64_t kReservedDescriptors = 1000;
 
 constexpr auto kTrimInterval = std::chrono::seconds(2);
+constexpr auto kWatchLogInterval = std::chrono::milliseconds(500);
+
+// How long the start waits for the log before it goes on without.
+constexpr absl::Duration kLogPatience = absl::Seconds(3);
 
 // REQUIRES: the configuration has been validated.
 config::Address AddressOf(const std::string& text) { return *config::ParseAddress(text); }
@@ -82,16 +85,6 @@ std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
-// Calls back on the control loop.
-class Server::ControlTimer final : public loop::Timer {
- public:
-  explicit ControlTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
-
- private:
-  void OnTimer() override { on_time_(); }
-  absl::AnyInvocable<void()> on_time_;
-};
-
 Server::Server(const config::v1::Config& config, loop::EventLoop* control) : config_(config), control_(control) {}
 
 Server::~Server() {
@@ -122,24 +115,64 @@ absl::Status Server::Start() {
   descriptors_ = RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
-  log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
-      .idempotency_window = absl::ToChronoNanoseconds(config::FromProto(config_.log().idempotency_window())),
-      .idempotency_keys_max = config_.log().idempotency_keys_max(),
-      // The hubs' rings are the history: nothing is held twice.
-      .history = {.events_max = 0}});
-  CreateHubs();
+  RETURN_IF_ERROR(StartLog());
   RETURN_IF_ERROR(StartAdmin());
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
-  is_started_ = true;
   control_->AssertOnLoop();
   trim_timer_ = std::make_unique<ControlTimer>([this] { TrimMemory(); });
   control_->Schedule(*trim_timer_, kTrimInterval);
+  log_timer_ = std::make_unique<ControlTimer>([this] { WatchLog(); });
+  WatchLog();
   ops::LogInfo("listening", {{"http", http_->address()}, {"grpc", grpc_->address()}, {"admin", admin_->address()}});
   return absl::OkStatus();
 }
 
 absl::Status Server::Check(const config::v1::Config& config) { return CreateTranscoder(config).status(); }
+
+absl::Status Server::StartLog() {
+  ASSIGN_OR_RETURN(OpenedLog opened, OpenLog(config_, [this](const absl::Status& why) { NoteUnusableLog(why); }));
+  log_ = std::move(opened.log);
+  if (opened.has_store) {
+    store_reader_ = std::make_unique<hub::StoreReader>(log_.get());
+  }
+  CreateHubs();
+  const absl::MutexLock lock(&mutex_);
+  const auto is_decided = [this]()
+                              ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return unready_hubs_ == 0 || !unusable_log_.ok(); };
+  if (!mutex_.AwaitWithTimeout(absl::Condition(&is_decided), kLogPatience)) {
+    ops::LogWarn("log_not_reached", {{"reason", log_->health().message()}});
+  }
+  return unusable_log_;
+}
+
+void Server::NoteUnusableLog(const absl::Status& why) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    unusable_log_ = why;
+  }
+  control_->Post([this] { control_->Stop(); });
+}
+
+absl::Status Server::Outcome() const {
+  const absl::MutexLock lock(&mutex_);
+  return unusable_log_;
+}
+
+void Server::WatchLog() {
+  control_->AssertOnLoop();
+  const absl::Status health = log_->health();
+  if (health.ok() != log_health_.ok()) {
+    grpc_->SetServing(health.ok());
+    if (health.ok()) {
+      ops::LogInfo("log_back");
+    } else {
+      ops::LogWarn("log_away", {{"reason", health.message()}});
+    }
+  }
+  log_health_ = health;
+  control_->Schedule(*log_timer_, kWatchLogInterval);
+}
 
 void Server::CreateHubs() {
   const config::v1::Http& http = config_.http();
@@ -153,12 +186,21 @@ void Server::CreateHubs() {
       .slow_client =
           http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
       .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes())};
+  {
+    const absl::MutexLock lock(&mutex_);
+    unready_hubs_ = count;
+  }
+  const auto note_ready = [this] {
+    const absl::MutexLock lock(&mutex_);
+    --unready_hubs_;
+  };
   std::vector<hub::FrameSink*> sinks;
   for (size_t i = 0; i < count; ++i) {
     loops_.push_back(std::make_unique<loop::LoopThread>(absl::StrCat("loop-", i).c_str()));
     hubs_.emplace_back();
-    loops_[i]->BlockOn(
-        [&, hub = &hubs_[i]] { *hub = std::make_unique<hub::Hub>(&loops_[i]->loop(), log_.get(), options); });
+    loops_[i]->BlockOn([&, hub = &hubs_[i]] {
+      *hub = std::make_unique<hub::Hub>(&loops_[i]->loop(), log_.get(), store_reader_.get(), options, note_ready);
+    });
     sinks.push_back(hubs_[i].get());
   }
   feed_.Start(log_.get(), std::move(sinks));
@@ -202,9 +244,8 @@ absl::Status Server::StartHttp() {
 absl::Status Server::StartAdmin() {
   control_->AssertOnLoop();
   admin_dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(config_.http().idle_timeout()));
-  http::AddAdminRoutes(
-      {.metrics = [this] { return Metrics(); }, .not_ready_reason = [this] { return NotReadyReason(); }},
-      admin_dispatcher_.get());
+  http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .readiness = [this] { return Readiness(); }},
+                       admin_dispatcher_.get());
   admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_},
                                               admin_dispatcher_.get(), LimitsOf(config_.http()));
   const config::Address address = AddressOf(config_.admin().address());
@@ -269,16 +310,25 @@ void Server::FinishResponse(const httplib::Request& request, httplib::Response& 
   }
 }
 
-std::string Server::NotReadyReason() const {
+http::AdminSources::Readiness Server::Readiness() const {
   if (is_draining_) {
-    return "draining";
+    return {.is_ready = false, .text = "draining"};
   }
-  return is_started_ ? "" : "starting";
+  const std::string log_text = log_health_.ok() ? "" : absl::StrCat("\nlog: ", log_health_.message());
+  const absl::MutexLock lock(&mutex_);
+  // Once ready it stays so while the store is away: that would take all replicas out of service, and end their streams.
+  return unready_hubs_ == 0
+             ? http::AdminSources::Readiness{.is_ready = true, .text = absl::StrCat("ok", log_text)}
+             : http::AdminSources::Readiness{.is_ready = false, .text = absl::StrCat("starting", log_text)};
 }
 
 std::string Server::Metrics() const {
-  MetricsSources sources{
-      .events = events_.get(), .connections = &http_->metrics(), .rpc = &service_->metrics(), .hubs = {}, .lags = {}};
+  MetricsSources sources{.events = events_.get(),
+                         .connections = &http_->metrics(),
+                         .rpc = &service_->metrics(),
+                         .log = log_.get(),
+                         .hubs = {},
+                         .lags = {}};
   for (size_t i = 0; i < hubs_.size(); ++i) {
     sources.hubs.push_back(&hubs_[i]->metrics());
     sources.lags.push_back(&loops_[i]->loop().lag());
@@ -300,56 +350,6 @@ void Server::TrimMemory() {
   }
   held_bytes_max_ = std::max(held_bytes_max_, held);
   control_->Schedule(*trim_timer_, kTrimInterval);
-}
-
-void Server::Drain(DrainDelay delay) {
-  control_->AssertOnLoop();
-  if (std::exchange(is_draining_, true)) {
-    return;
-  }
-  const absl::Duration wait =
-      delay == DrainDelay::kNone ? absl::ZeroDuration() : config::FromProto(config_.drain().delay());
-  ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)},
-                            {"window", absl::FormatDuration(config::FromProto(config_.drain().window()))}});
-  delay_timer_ = std::make_unique<ControlTimer>([this] { BeginDrainWindow(); });
-  control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
-}
-
-void Server::BeginDrainWindow() {
-  control_->AssertOnLoop();
-  // Publishers have a share of the window to finish: what they are acked in it still reaches the event streams.
-  constexpr double kPublishersShare = 0.25;
-  const absl::Duration window = config::FromProto(config_.drain().window());
-  const absl::Duration for_publishers = window * kPublishersShare;
-  drain_end_ = absl::Now() + window;
-
-  service_->BeginDrain();
-  events_->BeginDrain();
-  publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
-  control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(for_publishers));
-  constexpr absl::Duration kToEndStreams = absl::Milliseconds(500);
-  grpc_drain_ = std::thread([this, deadline = absl::Now() + for_publishers + kToEndStreams] {
-    grpc_->BlockOnShutdown(deadline);
-    control_->Post([this] { DrainEventStreams(); });
-  });
-}
-
-void Server::DrainEventStreams() {
-  const absl::Duration left = std::max(drain_end_ - absl::Now(), absl::ZeroDuration());
-  undrained_ = hubs_.size();
-  for (const auto& hub : hubs_) {
-    hub->loop().Post([this, target = hub.get(), left] {
-      target->loop().AssertOnLoop();
-      target->Drain(left, [this] { control_->Post([this] { NoteDrained(); }); });
-    });
-  }
-}
-
-void Server::NoteDrained() {
-  if (--undrained_ == 0) {
-    ops::LogInfo("drained");
-    control_->Stop();
-  }
 }
 
 }  // namespace bridge

@@ -4,18 +4,24 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "bridge/config/v1/config.pb.h"
+#include "bridge/http/admin_handlers.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/events_handlers.h"
 #include "bridge/http/http_server.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
+#include "bridge/hub/store_reader.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/payload/transcoder.h"
@@ -41,8 +47,11 @@ class Server {
   // Checks what the configuration names outside itself (files), as Start would. The error says what to change.
   static absl::Status Check(const config::v1::Config& config);
 
-  // Starts to serve. The error says what to change.
+  // Starts to serve, when the log has been caught up with or has not been for a few seconds (then it goes on to try,
+  // and is not ready until it has). The error says what to change.
   absl::Status Start();
+  // After the control loop has stopped: OK where it was drained, else why the bridge cannot go on.
+  absl::Status Outcome() const;
 
   enum class DrainDelay { kConfigured, kNone };
   // Not ready but still serving for drain.delay; then tells publishers to finish, writes each event stream up to the
@@ -50,15 +59,27 @@ class Server {
   void Drain(DrainDelay delay);
 
  private:
-  class ControlTimer;
+  // Calls back on the control loop.
+  class ControlTimer final : public loop::Timer {
+   public:
+    explicit ControlTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
 
+   private:
+    void OnTimer() override { on_time_(); }
+    absl::AnyInvocable<void()> on_time_;
+  };
+
+  absl::Status StartLog();
   void CreateHubs();
+  void NoteUnusableLog(const absl::Status& why);
+  // Tells publishers' load balancers, and the operator, when the store goes away and comes back.
+  void WatchLog();
   absl::Status StartHttp();
   absl::Status StartAdmin();
   absl::Status StartGrpc();
   bool GuardHost(const httplib::Request& request, httplib::Response& response) const;
   void FinishResponse(const httplib::Request& request, httplib::Response& response) const;
-  std::string NotReadyReason() const;
+  http::AdminSources::Readiness Readiness() const;
   std::string Metrics() const;
 
   // Gives memory back to the system after many streams have left or much history has gone, which the allocator does not
@@ -76,6 +97,8 @@ class Server {
   hub::Feed feed_;
   std::vector<std::unique_ptr<loop::LoopThread>> loops_;
   std::unique_ptr<payload::Transcoder> transcoder_;
+  // Outlives the log, which calls it; nullptr where the hubs' rings are all the history.
+  std::unique_ptr<hub::StoreReader> store_reader_;
   std::unique_ptr<log::EventLog> log_;
   std::vector<std::unique_ptr<hub::Hub>> hubs_;
   std::unique_ptr<http::Cors> cors_;
@@ -87,7 +110,11 @@ class Server {
   std::unique_ptr<rpc::PublisherService> service_;
   std::unique_ptr<rpc::GrpcServer> grpc_;
 
-  bool is_started_ = false;
+  mutable absl::Mutex mutex_;
+  size_t unready_hubs_ ABSL_GUARDED_BY(mutex_) = 0;
+  absl::Status unusable_log_ ABSL_GUARDED_BY(mutex_);
+
+  absl::Status log_health_;
   bool is_draining_ = false;
   uint64_t descriptors_ = 0;
   absl::Time drain_end_;
@@ -96,6 +123,7 @@ class Server {
   std::unique_ptr<ControlTimer> delay_timer_;
   std::unique_ptr<ControlTimer> publishers_timer_;
   std::unique_ptr<ControlTimer> trim_timer_;
+  std::unique_ptr<ControlTimer> log_timer_;
   // About what is held by streams and history: the most since memory was last given back.
   uint64_t held_bytes_max_ = 0;
   std::thread grpc_drain_;

@@ -11,8 +11,13 @@ namespace bridge::http {
 struct AdminSources {
   // Prometheus's text format.
   std::function<std::string()> metrics;
-  // Empty where the bridge is ready for traffic, else why it is not.
-  std::function<std::string()> not_ready_reason;
+  struct Readiness {
+    bool is_ready = false;
+    // For people: "ok", or what is wrong; a bridge may be ready and have something wrong with it.
+    std::string text;
+  };
+  // Whether the bridge is ready for traffic.
+  std::function<Readiness()> readiness;
 };
 
 // Serves /livez, /readyz and /metrics: read-only, without authentication.

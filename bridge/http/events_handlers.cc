@@ -25,10 +25,24 @@ void SetStreamHeaders(httplib::Response* response) {
   response->set_header("X-Accel-Buffering", "no");  // nginx and others that follow it: do not buffer
 }
 
+std::string DetailOf(PassingRefusal refusal) {
+  switch (refusal) {
+    case PassingRefusal::kStarting:
+      return "the bridge has not caught up with its log yet; ask again later";
+    case PassingRefusal::kDraining:
+      return "the bridge is about to stop; ask again, another replica will answer";
+    case PassingRefusal::kOverloaded:
+      return "the bridge serves as many event streams as it may (http.max_event_streams); ask again later";
+  }
+  return "ask again later";
+}
+
 }  // namespace
 
 absl::string_view NameOf(PassingRefusal refusal) {
   switch (refusal) {
+    case PassingRefusal::kStarting:
+      return "starting";
     case PassingRefusal::kDraining:
       return "draining";
     case PassingRefusal::kOverloaded:
@@ -57,7 +71,10 @@ void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& r
     return;
   }
   hub::Hub* const hub = hubs_[Exchange::Current().loop_index];
-  if (is_draining_.load(std::memory_order_relaxed)) {
+  hub->loop().AssertOnLoop();
+  if (!hub->is_ready()) {
+    RefusePassing(PassingRefusal::kStarting, hub, request, &response);
+  } else if (is_draining_.load(std::memory_order_relaxed)) {
     RefusePassing(PassingRefusal::kDraining, hub, request, &response);
   } else if (open_.value() >= options_.streams_max) {
     RefusePassing(PassingRefusal::kOverloaded, hub, request, &response);
@@ -101,12 +118,7 @@ void EventsHandlers::RefusePassing(PassingRefusal refusal, hub::Hub* hub, const 
   Exchange::Current().must_close = true;
   const absl::Duration retry = hub->JitteredRetry();
   if (request.method == "POST") {
-    SetProblem(
-        {.status = 503,
-         .detail = refusal == PassingRefusal::kDraining
-                       ? "the bridge is about to stop; ask again, another replica will answer"
-                       : "the bridge serves as many event streams as it may (http.max_event_streams); ask again later"},
-        response);
+    SetProblem({.status = 503, .detail = DetailOf(refusal)}, response);
     response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
     return;
   }

@@ -17,8 +17,8 @@
 namespace bridge::http {
 
 // Why a stream was not opened although the request was right: the client should come again.
-enum class PassingRefusal { kDraining, kOverloaded };
-inline constexpr size_t kPassingRefusals = 2;
+enum class PassingRefusal { kStarting, kDraining, kOverloaded };
+inline constexpr size_t kPassingRefusals = 3;
 absl::string_view NameOf(PassingRefusal refusal);
 
 // Serves /events: checks what is asked for, opens an event stream on this loop's hub, or says why not.

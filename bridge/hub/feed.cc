@@ -2,9 +2,7 @@
 
 #include <utility>
 
-#include "absl/time/time.h"
-
-#include "bridge/log/position.h"
+#include "bridge/hub/store_reader.h"
 
 namespace bridge::hub {
 
@@ -28,21 +26,17 @@ void Feed::OnEpoch(uint64_t epoch, uint64_t head) {
   }
 }
 
+void Feed::OnCaughtUp() {
+  for (FrameSink* sink : sinks_) {
+    sink->PostCaughtUp();
+  }
+}
+
 log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
   auto batch = std::make_shared<FrameBatch>(this);
   batch->frames.reserve(entries.size());
   for (const log::Entry& entry : entries) {
-    const log::Record& record = entry.record;
-    const std::string id =
-        record.ephemeral ? std::string() : log::EventIdOf({.epoch = epoch_, .sequence = entry.sequence});
-    auto frame =
-        sse::Frame::Make({.topic = record.topic,
-                          .sequence = entry.sequence,
-                          .received = entry.received,
-                          .event = {.id = id,
-                                    .type = record.type,
-                                    .data = record.data,
-                                    .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry))}});
+    auto frame = MakeFrame(epoch_, entry);
     batch->bytes += frame->footprint_bytes();
     batch->frames.push_back(std::move(frame));
   }

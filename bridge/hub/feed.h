@@ -34,8 +34,9 @@ class FrameSink {
  public:
   virtual ~FrameSink() = default;
 
-  // The log has this epoch; the next frame's sequence is larger than `head`.
+  // As log::Follower's calls of these names.
   virtual void PostEpoch(uint64_t epoch, uint64_t head) = 0;
+  virtual void PostCaughtUp() = 0;
   virtual void PostFrames(std::shared_ptr<const FrameBatch> batch) = 0;
 };
 
@@ -49,7 +50,7 @@ class Feed final : public log::Follower {
   static constexpr size_t kBytesMax = size_t{8} << 20;
 
   void OnEpoch(uint64_t epoch, uint64_t head) override;
-  void OnCaughtUp() override {}
+  void OnCaughtUp() override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
   // REQUIRES: called before EventLog::Follow.

@@ -15,16 +15,10 @@ constexpr int kSendsPerSlice = 128;
 constexpr int kSendsPerTurn = 32;
 // Taking so many frames costs about as much as one send.
 constexpr int kFramesPerSend = 16;
-// So does comparing so many records with patterns or types.
-constexpr int kScansPerSend = 256;
 
 // While the streams are owed more than this, the hub takes no further frames: the feed stalls, and publishers are read
 // more slowly. Enough for each of ten thousand topics to be owed several events, which then go out together.
 constexpr size_t kOwedBytesMax = size_t{16} << 20;
-
-// What a stream that catches up gets in one write.
-constexpr size_t kFlushFramesMax = 128;
-constexpr size_t kFlushBytesMax = size_t{128} << 10;
 
 constexpr auto kTidyInterval = std::chrono::seconds(1);
 // Where there is more to be tidied than one call does.
@@ -35,12 +29,15 @@ constexpr size_t kMatchesBytesMax = size_t{64} << 20;
 
 }  // namespace
 
-Hub::Hub(loop::EventLoop* loop, log::EventLog* log, const HubOptions& options)
+Hub::Hub(loop::EventLoop* loop, log::EventLog* log, StoreReader* store, const HubOptions& options,
+         absl::AnyInvocable<void()> on_ready)
     : loop_(loop),
       log_(log),
+      store_(store),
       options_(options),
       self_(std::make_shared<Hub*>(this)),
       ring_(options.history),
+      on_ready_(std::move(on_ready)),
       tidy_timer_(this) {
   loop_->AssertOnLoop();
   loop_->SetWork([this] {
@@ -60,28 +57,39 @@ Hub::~Hub() {
 
 // --- Records come in.
 
-void Hub::PostEpoch(uint64_t epoch, uint64_t head) {
-  loop_->Post([self = self_, epoch, head] {
-    if (Hub* hub = *self) {
-      hub->loop_->AssertOnLoop();
-      hub->epoch_ = epoch;
-      hub->ring_.Reset(head);
-    }
-  });
-}
+void Hub::PostEpoch(uint64_t epoch, uint64_t head) { PostArrival({.batch = nullptr, .epoch = epoch, .head = head}); }
 
-void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) {
-  loop_->Post([self = self_, frames = std::move(batch)]() mutable {
+void Hub::PostCaughtUp() { PostArrival({.batch = nullptr}); }
+
+void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) { PostArrival({.batch = std::move(batch)}); }
+
+void Hub::PostArrival(Arrival arrival) {
+  loop_->Post([self = self_, arrived = std::move(arrival)]() mutable {
     if (Hub* hub = *self) {
       hub->loop_->AssertOnLoop();
-      hub->inbox_.push_back(std::move(frames));
+      hub->inbox_.push_back(std::move(arrived));
       hub->loop_->WakeWork();
     }
   });
 }
 
-int Hub::TakeInbox() {
-  const std::vector<sse::FramePtr>& frames = inbox_.front()->frames;
+int Hub::TakeArrival() {
+  if (inbox_.front().batch != nullptr) {
+    return TakeFrames();
+  }
+  const Arrival arrival = std::move(inbox_.front());
+  inbox_.pop_front();
+  if (arrival.epoch != 0) {
+    BeginEpoch(arrival.epoch, arrival.head);
+  } else {
+    is_caught_up_ = true;
+    BecomeReady();
+  }
+  return 1;
+}
+
+int Hub::TakeFrames() {
+  const std::vector<sse::FramePtr>& frames = inbox_.front().batch->frames;
   int taken = 0;
   while (inbox_position_ < frames.size() && taken < kSendsPerTurn * kFramesPerSend && owed_bytes_ < kOwedBytesMax) {
     taken += 1 + static_cast<int>(TakeFrame(frames[inbox_position_++]));
@@ -128,7 +136,7 @@ bool Hub::RunSlice() {
   int budget = kSendsPerSlice;
   while (budget > 0) {
     if (!inbox_.empty() && owed_bytes_ < kOwedBytesMax) {
-      budget -= TakeInbox();
+      budget -= TakeArrival();
     }
     if (owed_.empty() && runnable_.empty()) {
       if (inbox_.empty()) {
@@ -235,21 +243,26 @@ int Hub::CatchUp(Subscription& subscription) {
     }
     return 1;
   }
-  if (subscription.next_ < ring_.begin_index() && !subscription.is_ending_) {
+  if (!subscription.reads_store_ && subscription.next_ < ring_.begin_index() && !subscription.is_ending_) {
     HandleSlow(subscription);
   }
+  return subscription.reads_store_ ? CatchUpFromStore(subscription) : CatchUpFromRing(subscription);
+}
+
+int Hub::CatchUpFromRing(Subscription& subscription) {
   Audience::Found search{.next = subscription.next_};
+  found_indexes_.clear();
   if (!subscription.is_ending_) {
-    search = subscription.audience_->Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_);
+    search = subscription.audience_->Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_indexes_);
   }
-  // A frame too many for one write is found again next time.
   size_t bytes = 0;
-  for (size_t i = 0; i < found_.size(); ++i) {
-    bytes += ring_[found_[i]]->chunk().size();
-    if (bytes > kFlushBytesMax && i > 0) {
-      search.next = found_[i];
-      found_.resize(i);
+  for (const uint64_t index : found_indexes_) {
+    bytes += ring_[index]->chunk().size();
+    if (bytes > kFlushBytesMax && !found_.empty()) {
+      search.next = index;  // it is found again next time
+      break;
     }
+    found_.push_back({.frame = &ring_[index], .next = index});
   }
   const int cost = 1 + static_cast<int>(search.scanned / kScansPerSend);
   if (!Flush(subscription)) {
@@ -273,8 +286,8 @@ bool Hub::Flush(Subscription& subscription) {
   if (subscription.control_ != nullptr) {
     pieces_.push_back(PieceOf(absl::string_view(subscription.control_->text).substr(subscription.control_->written)));
   }
-  for (const uint64_t index : found_) {
-    pieces_.push_back(PieceOf(BytesOf(*ring_[index], framing)));
+  for (const Found& found : found_) {
+    pieces_.push_back(PieceOf(BytesOf(**found.frame, framing)));
   }
   if (pieces_.empty()) {
     return true;
@@ -320,20 +333,20 @@ bool Hub::NoteFlushed(Subscription& subscription, size_t written) {
       return false;
     }
   }
-  for (const uint64_t index : found_) {
+  for (const Found& found : found_) {
     const size_t size = (next_piece++)->iov_len;
     if (written < size) {
-      subscription.next_ = index;
+      subscription.next_ = found.next;
       if (written > 0) {
-        subscription.partial_ = ring_[index];
+        subscription.partial_ = *found.frame;
         subscription.partial_written_ = static_cast<uint32_t>(written);
-        subscription.next_ = index + 1;
+        subscription.next_ = found.next + 1;
       }
       Block(subscription);
       return false;
     }
     written -= size;
-    subscription.last_sequence_ = ring_[index]->sequence();
+    subscription.last_sequence_ = (*found.frame)->sequence();
     metrics_.deliveries.Add(1);
   }
   return true;
@@ -367,6 +380,7 @@ void Hub::Tidy() {
     }
   }
   AskForBounds();
+  FetchAgain();
   loop_->Schedule(tidy_timer_, is_trimmed ? kTidyInterval : kTidyAgain);
 }
 

@@ -20,6 +20,7 @@
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/hub/ring.h"
+#include "bridge/hub/store_reader.h"
 #include "bridge/hub/subscription.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/position.h"
@@ -52,20 +53,28 @@ struct HubOptions {
 };
 
 // Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own
-// subscriptions, and shares nothing with the other loops but the frames' bytes.
+// subscriptions, and shares nothing with the other loops but the frames' bytes. What is older than the ring it reads
+// from the store, page by page.
 //
 // Lives on its EventLoop, except for what is said to be thread-safe. Replay and live are one mechanism, a cursor that
 // moves through the ring, so that the seam between them can neither lose nor repeat. A stream that takes what it is
 // given is in its audience's live list and is written to in rounds; one that does not is a cursor in the run queue (or
 // blocked). Long fan-outs and scans are done in slices.
-class Hub final : public FrameSink {
+class Hub final : public FrameSink, public PageSink {
  public:
-  Hub(loop::EventLoop* loop, log::EventLog* log, const HubOptions& options);
+  // `store` reads what is older than the ring; nullptr where the log has nothing older. `on_ready` is called once, on
+  // the loop, when is_ready() becomes true.
+  Hub(loop::EventLoop* loop, log::EventLog* log, StoreReader* store, const HubOptions& options,
+      absl::AnyInvocable<void()> on_ready);
   ~Hub() override;
 
   // Thread-safe (FrameSink).
   void PostEpoch(uint64_t epoch, uint64_t head) override;
+  void PostCaughtUp() override;
   void PostFrames(std::shared_ptr<const FrameBatch> batch) override;
+  // Thread-safe (PageSink).
+  void PostPage(FramePagePtr page) override;
+  void PostTrimmed(log::Position last_trimmed) override;
 
   // A stream that is about to start: its cursor, and the text that opens it.
   struct Opening {
@@ -79,7 +88,10 @@ class Hub final : public FrameSink {
     uint64_t last_sequence = 0;
     // The last N matches are still to be looked for, and bridge.open to be said after that.
     uint64_t lookback = 0;
+    bool reads_store = false;
+    bool starts_at_oldest = false;
   };
+  // REQUIRES: is_ready().
   Opening Open(Selection& selection, const Start& start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // Begins to serve `subscription`; `unsent` (response head and opening, in its framing) is written first.
@@ -103,13 +115,19 @@ class Hub final : public FrameSink {
   // A reconnection time for one client.
   absl::Duration JitteredRetry() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
-  // The replica knows its log's epoch.
-  bool has_epoch() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) { return epoch_ != 0; }
+  // The replica has caught up with its log, once: it stays so, also while the store is away.
+  bool is_ready() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) { return on_ready_ == nullptr; }
   const HubMetrics& metrics() const { return metrics_; }
   loop::EventLoop& loop() const ABSL_LOCK_RETURNED(loop_) { return *loop_; }
 
  private:
   friend class Subscription;
+
+  // Comparing so many records with patterns or types costs about as much as one send.
+  static constexpr int kScansPerSend = 256;
+  // What a stream that catches up gets in one write.
+  static constexpr size_t kFlushFramesMax = 128;
+  static constexpr size_t kFlushBytesMax = size_t{128} << 10;
 
   class TidyTimer final : public loop::Timer {
    public:
@@ -121,9 +139,19 @@ class Hub final : public FrameSink {
   };
   class DrainState;
 
+  // Something that came from the log, in its order.
+  struct Arrival {
+    // A batch of frames; nullptr: a new epoch, or that the log has been caught up with.
+    std::shared_ptr<const FrameBatch> batch;
+    uint64_t epoch = 0;
+    uint64_t head = 0;
+  };
+
   // --- Records come in.
+  void PostArrival(Arrival arrival);
   // These return what they cost, in sends.
-  int TakeInbox() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  int TakeArrival() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  int TakeFrames() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Returns how many audiences are owed the frame.
   size_t TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
@@ -134,6 +162,7 @@ class Hub final : public FrameSink {
   void NotePartialRound(Subscription& subscription, const Audience::Round& round, size_t skip, size_t written)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   int CatchUp(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  int CatchUpFromRing(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   bool FinishLookback(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Writes what is half written, what the bridge has to say, and the frames at `found_`. False where the stream has
   // been blocked or ended.
@@ -166,6 +195,29 @@ class Hub final : public FrameSink {
   void OnBounds(const absl::StatusOr<log::Bounds>& bounds) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void WakeWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
+  // --- Cursors that are behind the ring.
+  int CatchUpFromStore(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // The store holds the records behind `sequence`, as far as is known.
+  bool StoreReaches(uint64_t sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
+    return store_ != nullptr && sequence >= store_trimmed_;
+  }
+  // Has it go on behind `sequence`, which is behind the ring.
+  void ReadStoreAfter(Subscription& subscription, uint64_t sequence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Has it go on with the oldest record of the history, in the store or in the ring.
+  void StartAtOldest(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  StoreReader::Place PlaceOf(const Subscription& subscription) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Asks the store for its next page.
+  void AwaitPage(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void OnPage(const FramePagePtr& page) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void OnTrimmed(log::Position last_trimmed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void FetchAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- The log starts anew.
+  void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Its half-written frame, whose sequence means nothing any more, becomes text that is still to be written.
+  static void FinishPartialAsText(Subscription& subscription);
+  void BecomeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
   // --- Bookkeeping.
   void ReleaseAudience(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Pin(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -177,10 +229,20 @@ class Hub final : public FrameSink {
   std::string IdOf(uint64_t sequence) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
     return log::EventIdOf({.epoch = epoch_, .sequence = sequence});
   }
+  // The sequence of the last id that the client has, or will have with what is half written.
+  static uint64_t LastSequenceOf(const Subscription& subscription) {
+    return std::max(subscription.last_sequence_,
+                    subscription.partial_ != nullptr ? subscription.partial_->sequence() : 0);
+  }
+  // All records behind this are in the history, the store or the ring.
+  uint64_t HistoryStart() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
+    return store_ != nullptr ? std::min(store_trimmed_, ring_.trimmed_sequence()) : ring_.trimmed_sequence();
+  }
   std::string OldestId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   loop::EventLoop* const loop_;
   log::EventLog* const log_;
+  StoreReader* const store_;
   const HubOptions options_;
   HubMetrics metrics_;
   // The hub is reached from other threads by Post; what is posted checks that it still lives.
@@ -189,9 +251,14 @@ class Hub final : public FrameSink {
   absl::BitGen random_ ABSL_GUARDED_BY(loop_);
   uint64_t epoch_ ABSL_GUARDED_BY(loop_) = 0;
   Ring ring_ ABSL_GUARDED_BY(loop_);
-  std::deque<std::shared_ptr<const FrameBatch>> inbox_ ABSL_GUARDED_BY(loop_);
-  // How many of the first batch have been taken.
+  std::deque<Arrival> inbox_ ABSL_GUARDED_BY(loop_);
+  // How many frames of the first batch have been taken.
   size_t inbox_position_ ABSL_GUARDED_BY(loop_) = 0;
+  bool is_caught_up_ ABSL_GUARDED_BY(loop_) = false;
+  absl::AnyInvocable<void()> on_ready_ ABSL_GUARDED_BY(loop_);
+  // The store no longer holds the records up to this one.
+  uint64_t store_trimmed_ ABSL_GUARDED_BY(loop_) = 0;
+  bool knows_store_ ABSL_GUARDED_BY(loop_) = false;
   // How many frames have come in, ephemeral ones too.
   uint64_t tick_ ABSL_GUARDED_BY(loop_) = 0;
   topic::PatternIndex<Audience*> index_ ABSL_GUARDED_BY(loop_);
@@ -208,6 +275,10 @@ class Hub final : public FrameSink {
   Subscription::StageList waiting_ ABSL_GUARDED_BY(loop_);
   Subscription::StageList asked_for_ ABSL_GUARDED_BY(loop_);
   bool is_asking_for_bounds_ ABSL_GUARDED_BY(loop_) = false;
+  // Those that wait for a page of the store, and pages that came and were not served yet to who waited for them: a page
+  // need not be kept elsewhere until then.
+  Subscription::StageList reading_ ABSL_GUARDED_BY(loop_);
+  absl::flat_hash_map<const Subscription*, FramePagePtr> pages_ ABSL_GUARDED_BY(loop_);
   struct PendingLookback {
     uint64_t remaining;
     uint64_t searched_to;
@@ -217,8 +288,15 @@ class Hub final : public FrameSink {
   absl::flat_hash_map<const sse::Frame*, uint32_t> pins_ ABSL_GUARDED_BY(loop_);
   uint64_t pinned_bytes_ ABSL_GUARDED_BY(loop_) = 0;
 
+  // What a stream that catches up gets next: a frame, and the cursor (next_) that stands before it; the one behind it
+  // is larger by one.
+  struct Found {
+    const sse::FramePtr* frame;
+    uint64_t next;
+  };
   // Scratch space, kept to spare allocations.
-  std::vector<uint64_t> found_ ABSL_GUARDED_BY(loop_);
+  std::vector<Found> found_ ABSL_GUARDED_BY(loop_);
+  std::vector<uint64_t> found_indexes_ ABSL_GUARDED_BY(loop_);
   std::vector<iovec> pieces_ ABSL_GUARDED_BY(loop_);
 
   TidyTimer tidy_timer_ ABSL_GUARDED_BY(loop_);

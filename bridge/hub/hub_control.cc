@@ -12,6 +12,9 @@ namespace bridge::hub {
 absl::Duration Hub::JitteredRetry() { return options_.retry * absl::Uniform(random_, 0.75, 1.25); }
 
 std::string Hub::OldestId() const {
+  if (HistoryStart() < ring_.trimmed_sequence()) {
+    return IdOf(HistoryStart() + 1);
+  }
   return ring_.begin_index() == ring_.end_index() ? std::string() : IdOf(ring_[ring_.begin_index()]->sequence());
 }
 
@@ -31,10 +34,10 @@ void Hub::SayGap(Subscription& subscription, absl::string_view requested, uint64
 
 void Hub::SayClosing(Subscription& subscription, EndReason reason) {
   const bool is_chunked = subscription.audience_->selection().framing == Framing::kChunked;
-  if (subscription.awaited_ == 0 && subscription.next_ == ring_.end_index()) {
-    subscription.last_sequence_ = std::max(subscription.last_sequence_, ring_.head_sequence());
-  }
-  Say(subscription, EncodeClosing(IdOf(subscription.last_sequence_), NameOf(reason), JitteredRetry()));
+  const bool has_caught_up =
+      subscription.awaited_ == 0 && !subscription.reads_store_ && subscription.next_ == ring_.end_index();
+  const uint64_t cursor = std::max(LastSequenceOf(subscription), has_caught_up ? ring_.head_sequence() : 0);
+  Say(subscription, EncodeClosing(IdOf(cursor), NameOf(reason), JitteredRetry()));
   if (is_chunked) {
     absl::StrAppend(&subscription.control_->text, sse::kLastChunk);
   }
@@ -43,21 +46,24 @@ void Hub::SayClosing(Subscription& subscription, EndReason reason) {
 }
 
 void Hub::HandleSlow(Subscription& subscription) {
+  const uint64_t cursor = LastSequenceOf(subscription);
+  if (StoreReaches(cursor)) {
+    ReadStoreAfter(subscription, cursor);
+    return;
+  }
   if (options_.slow_client == SlowClient::kDisconnect) {
     SayClosing(subscription, EndReason::kSlow);
     return;
   }
-  subscription.next_ = ring_.begin_index();
-  const uint64_t from =
-      std::max(subscription.last_sequence_, subscription.partial_ != nullptr ? subscription.partial_->sequence() : 0);
-  SayGap(subscription, IdOf(from), ring_.trimmed_sequence(), GapReason::kSlow);
+  SayGap(subscription, IdOf(cursor), HistoryStart(), GapReason::kSlow);
+  StartAtOldest(subscription);
 }
 
 void Hub::SayHeartbeat(Subscription& subscription) {
-  const bool is_live = subscription.stage_ == Subscription::Stage::kLive;
-  if (subscription.stage_ == Subscription::Stage::kBlocked || subscription.control_ != nullptr ||
-      subscription.partial_ != nullptr || lookbacks_.contains(&subscription) ||
-      (is_live && subscription.audience_->IsOwed(subscription))) {
+  const Subscription::Stage stage = subscription.stage_;
+  const bool is_live = stage == Subscription::Stage::kLive;
+  if (stage == Subscription::Stage::kBlocked || subscription.control_ != nullptr || subscription.partial_ != nullptr ||
+      lookbacks_.contains(&subscription) || (is_live && subscription.audience_->IsOwed(subscription))) {
     return;  // it will be sent something else first
   }
   const uint64_t cursor = is_live ? ring_.head_sequence() : subscription.last_sequence_;
@@ -68,7 +74,7 @@ void Hub::SayHeartbeat(Subscription& subscription) {
     Say(subscription, sse::kComment);
   }
   metrics_.heartbeats.Add(1);
-  if (subscription.stage_ == Subscription::Stage::kRunnable) {
+  if (stage == Subscription::Stage::kRunnable) {
     return;  // it goes out with the rest
   }
   LeaveStage(subscription);
@@ -78,6 +84,8 @@ void Hub::SayHeartbeat(Subscription& subscription) {
   }
   if (is_live) {
     GoLive(subscription);
+  } else if (stage == Subscription::Stage::kReading) {
+    AwaitPage(subscription);
   } else {
     Wait(subscription);
   }

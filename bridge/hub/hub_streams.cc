@@ -15,6 +15,13 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
   opening.next = ring_.end_index();
   opening.last_sequence = ring_.head_sequence();
   const absl::Duration retry = JitteredRetry();
+  const auto start_at_oldest = [&] {
+    loop_->AssertOnLoop();
+    opening.last_sequence = HistoryStart();
+    opening.reads_store = opening.last_sequence < ring_.trimmed_sequence();
+    opening.starts_at_oldest = opening.reads_store;
+    opening.next = opening.reads_store ? opening.last_sequence : ring_.begin_index();
+  };
   const auto open_with_gap = [&](absl::string_view open_id, uint64_t sequence, GapReason reason) {
     loop_->AssertOnLoop();
     // Until the gap has been told the client keeps the id that it asked for, so that a cut in between hides nothing.
@@ -28,8 +35,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
     case Start::Kind::kLive:
       break;
     case Start::Kind::kReplayAll:
-      opening.next = ring_.begin_index();
-      opening.last_sequence = ring_.trimmed_sequence();
+      start_at_oldest();
       break;
     case Start::Kind::kReplayLast:
       opening.lookback = start.count;
@@ -43,15 +49,17 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
         open_with_gap(IdOf(ring_.head_sequence()), ring_.head_sequence(), GapReason::kMalformed);
         return opening;
       }
-      if (position->epoch != epoch_ || position->sequence < ring_.trimmed_sequence()) {
-        opening.next = ring_.begin_index();
-        open_with_gap(start.id, ring_.trimmed_sequence(),
-                      position->epoch != epoch_ ? GapReason::kEpoch : GapReason::kTrimmed);
+      if (position->epoch != epoch_ || position->sequence < HistoryStart()) {
+        start_at_oldest();
+        open_with_gap(start.id, HistoryStart(), position->epoch != epoch_ ? GapReason::kEpoch : GapReason::kTrimmed);
         return opening;
       }
       opening.last_sequence = position->sequence;
       if (position->sequence > ring_.head_sequence()) {
         opening.awaited = position->sequence;
+      } else if (position->sequence < ring_.trimmed_sequence()) {
+        opening.reads_store = true;
+        opening.next = position->sequence;
       } else {
         opening.next = ring_.IndexAfter(position->sequence);
       }
@@ -79,6 +87,8 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   subscription.next_ = opening.next;
   subscription.awaited_ = opening.awaited;
   subscription.last_sequence_ = opening.last_sequence;
+  subscription.reads_store_ = opening.reads_store;
+  subscription.starts_at_oldest_ = opening.starts_at_oldest;
   subscription.wants_heartbeat_events_ = wants_heartbeat_events;
   subscription.heartbeat_at_ = NextHeartbeat();
   if (options_.stream_max_age > absl::ZeroDuration()) {
@@ -164,6 +174,7 @@ void Hub::LeaveStage(Subscription& subscription) {
       [[fallthrough]];
     case Subscription::Stage::kRunnable:
     case Subscription::Stage::kWaiting:
+    case Subscription::Stage::kReading:
       subscription.stage_hook_.unlink();
       break;
   }
@@ -181,6 +192,7 @@ void Hub::End(Subscription& subscription, EndReason reason) {
   subscription.all_hook_.unlink();
   loop_->Cancel(subscription);
   lookbacks_.erase(&subscription);
+  pages_.erase(&subscription);
   metrics_.streams.Sub(1);
   metrics_.ends[static_cast<size_t>(reason)].Add(1);
   Audience& audience = *subscription.audience_;
@@ -202,7 +214,7 @@ void Hub::ReleaseAudience(Audience& audience) {
 // --- Cursors that are ahead of this replica.
 
 void Hub::AskForBounds() {
-  if (is_asking_for_bounds_ || (waiting_.empty() && asked_for_.empty())) {
+  if (is_asking_for_bounds_ || epoch_ == 0 || (store_ == nullptr && waiting_.empty() && asked_for_.empty())) {
     return;
   }
   is_asking_for_bounds_ = true;
@@ -222,6 +234,9 @@ void Hub::OnBounds(const absl::StatusOr<log::Bounds>& bounds) {
   if (!bounds.ok() || bounds->epoch != epoch_) {
     return;  // asked again at the next tidying
   }
+  store_trimmed_ = std::max(store_trimmed_, bounds->oldest - 1);
+  knows_store_ = true;
+  BecomeReady();
   for (auto it = asked_for_.begin(); it != asked_for_.end();) {
     Subscription& subscription = *it++;
     if (subscription.awaited_ > bounds->newest) {
@@ -246,11 +261,13 @@ void Hub::WakeWaiting() {
       }
       LeaveStage(subscription);
       const uint64_t reached = std::exchange(subscription.awaited_, 0);
-      if (reached < ring_.trimmed_sequence()) {
-        subscription.next_ = ring_.begin_index();
-        SayGap(subscription, IdOf(reached), ring_.trimmed_sequence(), GapReason::kTrimmed);
-      } else {
+      if (reached >= ring_.trimmed_sequence()) {
         subscription.next_ = ring_.IndexAfter(reached);
+      } else if (StoreReaches(reached)) {
+        ReadStoreAfter(subscription, reached);
+      } else {
+        SayGap(subscription, IdOf(reached), HistoryStart(), GapReason::kTrimmed);
+        StartAtOldest(subscription);
       }
       MakeRunnable(subscription);
     }

@@ -55,6 +55,7 @@ class Subscription : private loop::Timer {
     kRunnable,  // in the hub's run queue: has something to write, and the transport takes it
     kBlocked,   // the transport takes nothing
     kWaiting,   // its cursor is ahead of this replica
+    kReading,   // its cursor is behind the ring, and the store has been asked for the page
   };
 
   // What the bridge itself has to say on the stream, and has not said yet.
@@ -65,13 +66,14 @@ class Subscription : private loop::Timer {
 
   Hub* hub_ = nullptr;
   Audience* audience_ = nullptr;
-  // The ring index of the next record to look at, where it is not live.
+  // Where it is not live: the ring index of the next record to look at; where it reads the store, the sequence behind
+  // which it goes on.
   uint64_t next_ = 0;
   // The sequence that this replica has to reach before the stream can go on; 0 for none.
   uint64_t awaited_ = 0;
   // The audience's items up to this number are behind it, where it is live.
   uint64_t joined_ = 0;
-  // The sequence of the last id that was sent.
+  // The sequence of the last id that was sent whole.
   uint64_t last_sequence_ = 0;
   // A frame of which a part has been written.
   sse::FramePtr partial_;
@@ -84,6 +86,10 @@ class Subscription : private loop::Timer {
   uint32_t live_index_ = 0;
   Stage stage_ = Stage::kRunnable;
   bool wants_heartbeat_events_ = false;
+  // Its cursor is behind the ring.
+  bool reads_store_ = false;
+  // It asked for all that there is, and has not read any of it yet: what has been trimmed meanwhile is no gap.
+  bool starts_at_oldest_ = false;
   // The last thing to be written is in control_.
   bool is_ending_ = false;
   // To be ended as soon as it has caught up.

@@ -57,7 +57,7 @@ struct Page {
   // Where the next page starts: the position of the last record that was looked at, or where this one started if there
   // was none.
   Position read_to;
-  // Records that should stand in the page are damaged in the store and have been left out.
+  // The records right behind the position where the page starts are damaged in the store and have been left out.
   bool has_damage = false;
 };
 
@@ -113,6 +113,9 @@ class EventLog {
   // of the log). OUT_OF_RANGE: records after `after` have been trimmed. NOT_FOUND: another epoch. UNAVAILABLE: the
   // store is away.
   virtual void Read(const ReadOptions& options, ReadCallback done) = 0;
+
+  // Reading by a pattern costs less than reading everything.
+  virtual bool can_filter() const { return false; }
 
   // What the store holds now (not only this replica). UNAVAILABLE: the store is away.
   virtual void GetBounds(BoundsCallback done) = 0;

@@ -58,8 +58,13 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
     return absl::FailedPreconditionError(
         absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
   }
-  server->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", true);
-  return std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port)));
+  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port)));
+  started->SetServing(true);
+  return started;
+}
+
+void GrpcServer::SetServing(bool is_serving) {
+  server_->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", is_serving);
 }
 
 GrpcServer::~GrpcServer() { server_->Shutdown(); }

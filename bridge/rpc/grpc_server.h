@@ -33,6 +33,10 @@ class GrpcServer {
   // "127.0.0.1:9090", with the port that was taken.
   const std::string& address() const { return address_; }
 
+  // What health checks of bridge.v1.Publisher are told: whether events are taken now. The bridge itself (the empty
+  // name) is serving all the same.
+  void SetServing(bool is_serving);
+
   // Accepts no new streams and waits for the open ones, which are cancelled at `deadline`. Blocks.
   void BlockOnShutdown(absl::Time deadline);
 

@@ -1,0 +1,189 @@
+// Streams whose cursor is behind the ring, which read the store page by page; and a log that starts anew.
+#include <algorithm>
+#include <utility>
+
+#include "bridge/hub/control_events.h"
+#include "bridge/hub/hub.h"
+
+namespace bridge::hub {
+
+// --- Pages of the store.
+
+void Hub::PostPage(FramePagePtr page) {
+  loop_->Post([self = self_, arrived = std::move(page)] {
+    if (Hub* hub = *self) {
+      hub->loop_->AssertOnLoop();
+      hub->OnPage(arrived);
+    }
+  });
+}
+
+void Hub::PostTrimmed(log::Position last_trimmed) {
+  loop_->Post([self = self_, last_trimmed] {
+    if (Hub* hub = *self) {
+      hub->loop_->AssertOnLoop();
+      hub->OnTrimmed(last_trimmed);
+    }
+  });
+}
+
+void Hub::ReadStoreAfter(Subscription& subscription, uint64_t sequence) {
+  subscription.reads_store_ = true;
+  subscription.next_ = sequence;
+}
+
+void Hub::StartAtOldest(Subscription& subscription) {
+  ReadStoreAfter(subscription, HistoryStart());  // which finds it in the ring, where that is all
+  subscription.starts_at_oldest_ = true;
+}
+
+StoreReader::Place Hub::PlaceOf(const Subscription& subscription) const {
+  return {.after = {.epoch = epoch_, .sequence = subscription.next_},
+          .pattern = store_->PatternFor(subscription.audience_->selection().patterns)};
+}
+
+int Hub::CatchUpFromStore(Subscription& subscription) {
+  if (!subscription.is_ending_ && subscription.next_ >= ring_.trimmed_sequence()) {
+    subscription.reads_store_ = false;
+    subscription.next_ = ring_.IndexAfter(subscription.next_);
+    return CatchUpFromRing(subscription);
+  }
+  FramePagePtr page;
+  if (const auto in_hand = pages_.find(&subscription); in_hand != pages_.end()) {
+    page = std::move(in_hand->second);
+    pages_.erase(in_hand);
+  } else if (!subscription.is_ending_) {
+    page = store_->Find(PlaceOf(subscription));
+  }
+  if (page == nullptr) {
+    if (Flush(subscription)) {
+      AwaitPage(subscription);
+    }
+    return 1;
+  }
+  if (page->has_damage && subscription.next_ == page->after) {
+    const uint64_t first = page->frames.empty() ? page->read_to : page->frames.front()->sequence() - 1;
+    SayGap(subscription, IdOf(LastSequenceOf(subscription)), first, GapReason::kTrimmed);
+  }
+  const Selection& selection = subscription.audience_->selection();
+  const auto behind = [](uint64_t sequence, const sse::FramePtr& frame) { return sequence < frame->sequence(); };
+  auto frame = std::upper_bound(page->frames.begin(), page->frames.end(), subscription.next_, behind);
+  int scanned = 0;
+  uint64_t next = page->read_to;
+  for (size_t bytes = 0; frame != page->frames.end(); ++frame, ++scanned) {
+    if (!selection.Matches(**frame)) {
+      continue;
+    }
+    bytes += (*frame)->chunk().size();
+    if (found_.size() == kFlushFramesMax || (bytes > kFlushBytesMax && !found_.empty())) {
+      next = (*frame)->sequence() - 1;
+      break;
+    }
+    found_.push_back({.frame = &*frame, .next = (*frame)->sequence() - 1});
+  }
+  const int cost = 1 + scanned / kScansPerSend;
+  subscription.starts_at_oldest_ = false;
+  if (Flush(subscription)) {
+    subscription.next_ = next;
+    MakeRunnable(subscription);
+  }
+  return cost;
+}
+
+void Hub::AwaitPage(Subscription& subscription) {
+  subscription.stage_ = Subscription::Stage::kReading;
+  reading_.push_back(subscription);
+  store_->Fetch(PlaceOf(subscription), this);
+}
+
+void Hub::OnPage(const FramePagePtr& page) {
+  if (page->epoch != epoch_) {
+    return;
+  }
+  for (auto it = reading_.begin(); it != reading_.end();) {
+    Subscription& subscription = *it++;
+    if (subscription.next_ >= page->after && subscription.next_ < page->read_to &&
+        PlaceOf(subscription).pattern == page->pattern) {
+      pages_[&subscription] = page;
+      LeaveStage(subscription);
+      MakeRunnable(subscription);
+    }
+  }
+}
+
+void Hub::OnTrimmed(log::Position last_trimmed) {
+  if (last_trimmed.epoch != epoch_) {
+    return;
+  }
+  store_trimmed_ = std::max(store_trimmed_, last_trimmed.sequence);
+  for (auto it = reading_.begin(); it != reading_.end();) {
+    Subscription& subscription = *it++;
+    if (subscription.next_ >= last_trimmed.sequence) {
+      continue;
+    }
+    LeaveStage(subscription);
+    if (!subscription.starts_at_oldest_) {
+      SayGap(subscription, IdOf(LastSequenceOf(subscription)), HistoryStart(), GapReason::kTrimmed);
+    }
+    ReadStoreAfter(subscription, HistoryStart());
+    MakeRunnable(subscription);
+  }
+}
+
+void Hub::FetchAgain() {
+  for (const Subscription& subscription : reading_) {
+    store_->Fetch(PlaceOf(subscription), this);
+  }
+}
+
+// --- The log starts anew.
+
+void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
+  // What streams of the epoch before are still owed is dropped: they are told that events may be missing.
+  std::vector<std::pair<Subscription*, std::string>> cut;
+  for (Subscription& subscription : all_) {
+    LeaveStage(subscription);
+    cut.emplace_back(&subscription, IdOf(LastSequenceOf(subscription)));
+    FinishPartialAsText(subscription);
+  }
+  for (Audience* audience : std::exchange(owed_, {})) {
+    audience->CurrentRound();
+    owed_bytes_ -= audience->EndRound();
+  }
+  pages_.clear();
+  ring_.Reset(head);
+  epoch_ = epoch;
+  store_trimmed_ = 0;
+  for (const auto& [subscription, last_id] : cut) {
+    subscription->awaited_ = 0;
+    subscription->last_sequence_ = 0;
+    if (!subscription->is_ending_ && !lookbacks_.contains(subscription)) {
+      SayGap(*subscription, last_id, HistoryStart(), GapReason::kEpoch);
+      StartAtOldest(*subscription);
+    }
+    MakeRunnable(*subscription);
+  }
+  AskForBounds();
+}
+
+void Hub::FinishPartialAsText(Subscription& subscription) {
+  if (subscription.partial_ == nullptr) {
+    return;
+  }
+  auto rest = std::make_unique<Subscription::Control>();
+  const Framing framing = subscription.audience_->selection().framing;
+  rest->text = std::string(BytesOf(*subscription.partial_, framing).substr(subscription.partial_written_));
+  if (subscription.control_ != nullptr) {
+    absl::StrAppend(&rest->text, subscription.control_->text);  // of which nothing has been written
+  }
+  subscription.control_ = std::move(rest);
+  subscription.partial_ = nullptr;
+}
+
+void Hub::BecomeReady() {
+  if (on_ready_ != nullptr && is_caught_up_ && (store_ == nullptr || knows_store_)) {
+    std::exchange(on_ready_, nullptr)();
+  }
+}
+
+}  // namespace bridge::hub

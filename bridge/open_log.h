@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+
+#include "bridge/config/v1/config.pb.h"
+#include "bridge/log/event_log.h"
+
+namespace bridge {
+
+struct OpenedLog {
+  std::unique_ptr<log::EventLog> log;
+  // It may hold more than the replicas' rings.
+  bool has_store = false;
+};
+
+// The log that the configuration names. The error says what to change. `on_unusable` is called at most once, on any
+// thread, where a store that could not be reached at first turns out to be of no use.
+absl::StatusOr<OpenedLog> OpenLog(const config::v1::Config& config,
+                                  absl::AnyInvocable<void(const absl::Status&)> on_unusable);
+
+}  // namespace bridge
