@@ -253,7 +253,11 @@ int Hub::CatchUpFromRing(Subscription& subscription) {
   Audience::Found search{.next = subscription.next_};
   found_indexes_.clear();
   if (!subscription.is_ending_) {
-    search = subscription.audience_->Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_indexes_);
+    Audience& audience = *subscription.audience_;
+    const size_t matches_bytes = audience.matches_bytes();
+    search = audience.Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_indexes_);
+    matches_bytes_ += std::max(audience.matches_bytes(), matches_bytes) - matches_bytes;
+    DropMatchesWhereTooMany();
   }
   size_t bytes = 0;
   for (const uint64_t index : found_indexes_) {
@@ -369,19 +373,24 @@ void Hub::Tidy() {
   NoteHistory();
   metrics_.history_oldest_ms.Set(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(ring_.OldestAge(loop_->now())).count()));
-  size_t matches_bytes = 0;
+  matches_bytes_ = 0;
   for (auto& [key, audience] : audiences_) {
     audience->Tidy(loop_->now());
-    matches_bytes += audience->matches_bytes();
-  }
-  if (matches_bytes > kMatchesBytesMax) {
-    for (auto& [key, audience] : audiences_) {
-      audience->DropMatches();
-    }
+    matches_bytes_ += audience->matches_bytes();
   }
   AskForBounds();
   FetchAgain();
   loop_->Schedule(tidy_timer_, is_trimmed ? kTidyInterval : kTidyAgain);
+}
+
+void Hub::DropMatchesWhereTooMany() {
+  if (matches_bytes_ <= kMatchesBytesMax) {
+    return;
+  }
+  for (auto& [key, audience] : audiences_) {
+    audience->DropMatches();
+  }
+  matches_bytes_ = 0;
 }
 
 }  // namespace bridge::hub

@@ -223,6 +223,7 @@ class Hub final : public FrameSink, public PageSink {
   void Pin(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Unpin(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void EndSlowestWhilePinnedTooMuch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void DropMatchesWhereTooMany() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Tidy() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteHistory() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AdvanceDrain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -263,6 +264,9 @@ class Hub final : public FrameSink, public PageSink {
   uint64_t tick_ ABSL_GUARDED_BY(loop_) = 0;
   topic::PatternIndex<Audience*> index_ ABSL_GUARDED_BY(loop_);
   absl::flat_hash_map<std::string, std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(loop_);
+
+  // Of all audiences together, or a little more: counted anew each second.
+  size_t matches_bytes_ ABSL_GUARDED_BY(loop_) = 0;
 
   Subscription::AllList all_ ABSL_GUARDED_BY(loop_);
   // Audiences that are owed something, each once.
