@@ -9,10 +9,8 @@
 namespace bridge::hub {
 namespace {
 
-// A slice of work is so many sends (half a millisecond), and one audience or stream gets so many of them before it is
-// another's turn.
+// A slice of work is so many sends: half a millisecond.
 constexpr int kSendsPerSlice = 128;
-constexpr int kSendsPerTurn = 32;
 // Taking so many frames costs about as much as one send.
 constexpr int kFramesPerSend = 16;
 
@@ -230,132 +228,6 @@ void Hub::NotePartialRound(Subscription& subscription, const Audience::Round& ro
   Block(subscription);
 }
 
-int Hub::CatchUp(Subscription& subscription) {
-  subscription.stage_ = Subscription::Stage::kRunnable;
-  found_.clear();
-  if (!lookbacks_.empty() && !FinishLookback(subscription)) {
-    MakeRunnable(subscription);
-    return kSendsPerTurn;
-  }
-  if (subscription.awaited_ != 0 && !subscription.is_ending_) {
-    if (Flush(subscription)) {
-      Wait(subscription);
-    }
-    return 1;
-  }
-  if (!subscription.reads_store_ && subscription.next_ < ring_.begin_index() && !subscription.is_ending_) {
-    HandleSlow(subscription);
-  }
-  return subscription.reads_store_ ? CatchUpFromStore(subscription) : CatchUpFromRing(subscription);
-}
-
-int Hub::CatchUpFromRing(Subscription& subscription) {
-  Audience::Found search{.next = subscription.next_};
-  found_indexes_.clear();
-  if (!subscription.is_ending_) {
-    Audience& audience = *subscription.audience_;
-    const size_t matches_bytes = audience.matches_bytes();
-    search = audience.Find(ring_, subscription.next_, kFlushFramesMax, loop_->now(), &found_indexes_);
-    matches_bytes_ += std::max(audience.matches_bytes(), matches_bytes) - matches_bytes;
-    DropMatchesWhereTooMany();
-  }
-  size_t bytes = 0;
-  for (const uint64_t index : found_indexes_) {
-    bytes += ring_[index]->chunk().size();
-    if (bytes > kFlushBytesMax && !found_.empty()) {
-      search.next = index;  // it is found again next time
-      break;
-    }
-    found_.push_back({.frame = &ring_[index], .next = index});
-  }
-  const int cost = 1 + static_cast<int>(search.scanned / kScansPerSend);
-  if (!Flush(subscription)) {
-    return cost;
-  }
-  subscription.next_ = search.next;
-  if (search.next == ring_.end_index()) {
-    GoLive(subscription);
-  } else {
-    MakeRunnable(subscription);
-  }
-  return cost;
-}
-
-bool Hub::Flush(Subscription& subscription) {
-  const Framing framing = subscription.audience_->selection().framing;
-  pieces_.clear();
-  if (subscription.partial_ != nullptr) {
-    pieces_.push_back(PieceOf(BytesOf(*subscription.partial_, framing).substr(subscription.partial_written_)));
-  }
-  if (subscription.control_ != nullptr) {
-    pieces_.push_back(PieceOf(absl::string_view(subscription.control_->text).substr(subscription.control_->written)));
-  }
-  for (const Found& found : found_) {
-    pieces_.push_back(PieceOf(BytesOf(**found.frame, framing)));
-  }
-  if (pieces_.empty()) {
-    return true;
-  }
-  const ssize_t written = subscription.Write(pieces_);
-  if (written < 0) {
-    End(subscription, EndReason::kClientClosed);
-    return false;
-  }
-  return NoteFlushed(subscription, static_cast<size_t>(written));
-}
-
-bool Hub::NoteFlushed(Subscription& subscription, size_t written) {
-  metrics_.delivered_bytes.Add(written);
-  if (written > 0) {
-    subscription.last_progress_ = loop_->now();
-  }
-  auto next_piece = pieces_.begin();
-
-  if (subscription.partial_ != nullptr) {
-    const size_t size = (next_piece++)->iov_len;
-    if (written < size) {
-      subscription.partial_written_ += static_cast<uint32_t>(written);
-      Block(subscription);
-      return false;
-    }
-    written -= size;
-    subscription.last_sequence_ = std::max(subscription.last_sequence_, subscription.partial_->sequence());
-    subscription.partial_ = nullptr;
-    metrics_.deliveries.Add(1);
-  }
-  if (subscription.control_ != nullptr) {
-    const size_t size = (next_piece++)->iov_len;
-    if (written < size) {
-      subscription.control_->written += written;
-      Block(subscription);
-      return false;
-    }
-    written -= size;
-    subscription.control_ = nullptr;
-    if (subscription.is_ending_) {
-      End(subscription, subscription.end_reason_);
-      return false;
-    }
-  }
-  for (const Found& found : found_) {
-    const size_t size = (next_piece++)->iov_len;
-    if (written < size) {
-      subscription.next_ = found.next;
-      if (written > 0) {
-        subscription.partial_ = *found.frame;
-        subscription.partial_written_ = static_cast<uint32_t>(written);
-        subscription.next_ = found.next + 1;
-      }
-      Block(subscription);
-      return false;
-    }
-    written -= size;
-    subscription.last_sequence_ = (*found.frame)->sequence();
-    metrics_.deliveries.Add(1);
-  }
-  return true;
-}
-
 // --- Bookkeeping.
 
 void Hub::NoteHistory() {
@@ -378,8 +250,11 @@ void Hub::Tidy() {
     audience->Tidy(loop_->now());
     matches_bytes_ += audience->matches_bytes();
   }
-  AskForBounds();
-  FetchAgain();
+  if (loop_->now() - asked_again_at_ >= kTidyInterval) {
+    asked_again_at_ = loop_->now();
+    AskForBounds();
+    FetchAgain();
+  }
   loop_->Schedule(tidy_timer_, is_trimmed ? kTidyInterval : kTidyAgain);
 }
 

@@ -123,6 +123,8 @@ class Hub final : public FrameSink, public PageSink {
  private:
   friend class Subscription;
 
+  // One audience or stream gets so many sends before it is another's turn.
+  static constexpr int kSendsPerTurn = 32;
   // Comparing so many records with patterns or types costs about as much as one send.
   static constexpr int kScansPerSend = 256;
   // What a stream that catches up gets in one write.
@@ -303,6 +305,8 @@ class Hub final : public FrameSink, public PageSink {
   std::vector<uint64_t> found_indexes_ ABSL_GUARDED_BY(loop_);
   std::vector<iovec> pieces_ ABSL_GUARDED_BY(loop_);
 
+  // When the store was last asked what it may not have answered.
+  base::MonotonicTime asked_again_at_ ABSL_GUARDED_BY(loop_);
   TidyTimer tidy_timer_ ABSL_GUARDED_BY(loop_);
   std::shared_ptr<DrainState> drain_ ABSL_GUARDED_BY(loop_);
 };

@@ -64,6 +64,7 @@ int Hub::CatchUpFromStore(Subscription& subscription) {
   if (page->has_damage && subscription.next_ == page->after) {
     const uint64_t first = page->frames.empty() ? page->read_to : page->frames.front()->sequence() - 1;
     SayGap(subscription, IdOf(LastSequenceOf(subscription)), first, GapReason::kTrimmed);
+    subscription.next_ = first;
   }
   const Selection& selection = subscription.audience_->selection();
   const auto behind = [](uint64_t sequence, const sse::FramePtr& frame) { return sequence < frame->sequence(); };

@@ -109,27 +109,6 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   CatchUp(subscription);
 }
 
-bool Hub::FinishLookback(Subscription& subscription) {
-  const auto found = lookbacks_.find(&subscription);
-  if (found == lookbacks_.end()) {
-    return true;
-  }
-  PendingLookback& lookback = found->second;
-  const uint64_t before = std::max(lookback.searched_to, ring_.begin_index());
-  const Audience::Lookback result = subscription.audience_->FindBackwards(ring_, before, lookback.remaining);
-  lookback.searched_to = result.searched_to;
-  lookback.remaining -= result.found;
-  if (lookback.remaining > 0 && lookback.searched_to > ring_.begin_index()) {
-    return false;
-  }
-  const uint64_t next = std::max(lookback.searched_to, ring_.begin_index());
-  lookbacks_.erase(found);
-  subscription.next_ = next;
-  subscription.last_sequence_ = next == ring_.begin_index() ? ring_.trimmed_sequence() : ring_[next - 1]->sequence();
-  Say(subscription, EncodeOpen(IdOf(subscription.last_sequence_), JitteredRetry(), options_.heartbeat));
-  return true;
-}
-
 // --- Stages.
 
 void Hub::GoLive(Subscription& subscription) {
