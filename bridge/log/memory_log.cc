@@ -1,7 +1,6 @@
 #include "bridge/log/memory_log.h"
 
 #include <algorithm>
-#include <cassert>
 #include <iterator>
 #include <utility>
 
@@ -10,9 +9,6 @@
 
 namespace bridge::log {
 namespace {
-
-// Each may copy a page; appends wait for no more of them than these.
-constexpr size_t kQuestionsPerRoundMax = 8;
 
 // Nobody appends or reads, and records and keys grow old: how often they are looked at, and how many keys are dropped
 // at a time (a million expired ones in one go would hold up appends for 100 ms).
@@ -24,8 +20,6 @@ constexpr size_t kRequestsKept = 4096;
 
 uint64_t EpochFromWallClock() { return static_cast<uint64_t>(std::max<int64_t>(1, absl::GetCurrentTimeNanos())); }
 
-absl::Status EndingError() { return absl::UnavailableError("the log is ending"); }
-
 }  // namespace
 
 MemoryLog::MemoryLog(Options options)
@@ -36,44 +30,26 @@ MemoryLog::MemoryLog(Options options)
       thread_([this] { Run(); }) {}
 
 MemoryLog::~MemoryLog() {
-  {
-    const absl::MutexLock lock(&mutex_);
-    is_ending_ = true;
-  }
+  inbox_.End();
   thread_.join();
 }
 
 void MemoryLog::Append(std::vector<Record> records, AppendCallback done) {
-  Request request{.records = std::move(records), .done = std::move(done), .received = clock_(), .appended = {}};
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!is_ending_) {
-      arrived_.push_back(std::move(request));
-      return;
-    }
-  }
-  request.done(EndingError());
+  inbox_.Append({.records = std::move(records), .done = std::move(done), .received = clock_(), .appended = {}});
 }
 
-void MemoryLog::Follow(Follower* follower, const Tail& /*tail*/) {
-  const absl::MutexLock lock(&mutex_);
-  assert(follower_ == nullptr);
-  follower_ = follower;
-}
+void MemoryLog::Follow(Follower* follower, const Tail& /*tail*/) { inbox_.Follow(follower); }
 
-void MemoryLog::ResumeFollow() {
-  const absl::MutexLock lock(&mutex_);
-  is_stalled_ = false;
-}
+void MemoryLog::ResumeFollow() { inbox_.ResumeFollow(); }
 
 void MemoryLog::Read(const ReadOptions& options, ReadCallback done) {
-  Ask([this, options, answer = std::move(done)](const absl::Status& status) mutable {
+  inbox_.Ask([this, options, answer = std::move(done)](const absl::Status& status) mutable {
     answer(status.ok() ? history_.Read(options) : status);
   });
 }
 
 void MemoryLog::GetBounds(BoundsCallback done) {
-  Ask([this, answer = std::move(done)](const absl::Status& status) mutable {
+  inbox_.Ask([this, answer = std::move(done)](const absl::Status& status) mutable {
     answer(status.ok() ? absl::StatusOr<Bounds>(history_.bounds()) : status);
   });
 }
@@ -83,42 +59,30 @@ MemoryLog::Stats MemoryLog::stats() const {
   return stats_;
 }
 
-void MemoryLog::Ask(Question question) {
-  {
-    const absl::MutexLock lock(&mutex_);
-    if (!is_ending_) {
-      questions_.push_back(std::move(question));
-      return;
-    }
-  }
-  question(EndingError());
-}
-
 void MemoryLog::Run() {
-  while (std::optional<Round> round = AwaitRound()) {
+  while (std::optional<Inbox::Round> round = AwaitRound()) {
     if (round->new_follower != nullptr) {
-      told_follower_ = round->new_follower;
-      told_follower_->OnEpoch(epoch_, newest_);
-      told_follower_->OnCaughtUp();
+      round->new_follower->OnEpoch(epoch_, newest_);
+      round->new_follower->OnCaughtUp();
     }
     const size_t first_unanswered = next_request_;
-    if (round->may_append) {
+    if (!round->is_stalled) {
       AppendSome();
     }
     DropOld();
     PublishStats();
     for (size_t i = first_unanswered; i < next_request_; ++i) {
-      Request request = std::move(requests_[i]);
+      Inbox::Request request = std::move(requests_[i]);
       request.done(std::move(request.appended));
     }
-    for (Question& question : round->questions) {
+    for (Inbox::Question& question : round->questions) {
       question(absl::OkStatus());
     }
   }
   Abandon();
 }
 
-std::optional<MemoryLog::Round> MemoryLog::AwaitRound() {
+std::optional<Inbox::Round> MemoryLog::AwaitRound() {
   const bool has_requests = next_request_ < requests_.size();
   if (!has_requests) {
     requests_.clear();
@@ -128,38 +92,15 @@ std::optional<MemoryLog::Round> MemoryLog::AwaitRound() {
     next_request_ = 0;
   }
   const bool may_grow_old = history_.events() != 0 || idempotency_window_.size() != 0;
-
-  const absl::MutexLock lock(&mutex_);
-  const auto has_work = [this, has_requests, told_follower = told_follower_]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return is_ending_ || !questions_.empty() || follower_ != told_follower ||
-           (!is_stalled_ && (has_requests || !arrived_.empty()));
-  };
-  mutex_.AwaitWithTimeout(absl::Condition(&has_work), may_grow_old ? kDropOldInterval : absl::InfiniteDuration());
-
-  if (is_ending_) {
-    return std::nullopt;
-  }
-  Round round;
-  if (follower_ != told_follower_) {
-    round.new_follower = follower_;
-  }
-  if (!is_stalled_) {
-    if (!has_requests) {
-      requests_.swap(arrived_);
-    }
-    round.may_append = !requests_.empty();
-  }
-  while (!questions_.empty() && round.questions.size() < kQuestionsPerRoundMax) {
-    round.questions.push_back(std::move(questions_.front()));
-    questions_.pop_front();
-  }
-  return round;
+  return inbox_.Await({.requests = has_requests ? nullptr : &requests_,
+                       .has_work = has_requests,
+                       .wait_max = may_grow_old ? kDropOldInterval : absl::InfiniteDuration()});
 }
 
 void MemoryLog::AppendSome() {
   const base::MonotonicTime now = clock_();
   for (size_t room = kEntriesPerCallMax; next_request_ < requests_.size(); ++next_request_) {
-    Request& request = requests_[next_request_];
+    Inbox::Request& request = requests_[next_request_];
     request.appended.reserve(request.records.size());
     for (; room > 0 && request.appended.size() < request.records.size(); --room) {
       request.appended.push_back(Place(std::move(request.records[request.appended.size()]), request.received, now));
@@ -168,26 +109,13 @@ void MemoryLog::AppendSome() {
       break;
     }
   }
-  HandOver();
+  inbox_.HandOver(entries_);
   for (Entry& entry : entries_) {
     if (entry.sequence != 0) {
       history_.Add(std::move(entry));
     }
   }
   entries_.clear();
-}
-
-void MemoryLog::HandOver() {
-  if (told_follower_ == nullptr || entries_.empty()) {
-    return;
-  }
-  {
-    const absl::MutexLock lock(&mutex_);
-    is_stalled_ = true;
-  }
-  if (told_follower_->OnEntries(entries_) == Follower::Flow::kContinue) {
-    ResumeFollow();
-  }
 }
 
 Appended MemoryLog::Place(Record record, base::MonotonicTime received, base::MonotonicTime now) {
@@ -219,17 +147,12 @@ void MemoryLog::PublishStats() {
 }
 
 void MemoryLog::Abandon() {
-  std::deque<Question> questions;
-  {
-    const absl::MutexLock lock(&mutex_);
-    std::ranges::move(arrived_, std::back_inserter(requests_));
-    questions.swap(questions_);
-  }
+  std::ranges::move(inbox_.TakeRequests(), std::back_inserter(requests_));
   for (; next_request_ < requests_.size(); ++next_request_) {
-    requests_[next_request_].done(EndingError());
+    requests_[next_request_].done(Inbox::EndingError());
   }
-  for (Question& question : questions) {
-    question(EndingError());
+  for (Inbox::Question& question : inbox_.TakeQuestions()) {
+    question(Inbox::EndingError());
   }
 }
 

@@ -2,14 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 
@@ -17,6 +15,7 @@
 #include "bridge/log/event_log.h"
 #include "bridge/log/history.h"
 #include "bridge/log/idempotency_window.h"
+#include "bridge/log/inbox.h"
 
 namespace bridge::log {
 
@@ -67,36 +66,12 @@ class MemoryLog final : public EventLog {
   Stats stats() const override;
 
  private:
-  // An Append.
-  struct Request {
-    std::vector<Record> records;
-    AppendCallback done;
-    base::MonotonicTime received;
-    // Of the records that have been placed so far.
-    std::vector<Appended> appended;
-  };
-
-  // A Read or GetBounds: called with OK when it is its turn, or with why there is no answer.
-  using Question = absl::AnyInvocable<void(const absl::Status&)>;
-
-  // What the log's thread does next.
-  struct Round {
-    // Set in the first round that has a follower.
-    Follower* new_follower = nullptr;
-    bool may_append = false;
-    std::vector<Question> questions;
-  };
-
-  void Ask(Question question);
-
   // --- On the log's thread.
 
   void Run();
-  // Waits until there is something to do; nullopt when the log ends.
-  std::optional<Round> AwaitRound();
+  std::optional<Inbox::Round> AwaitRound();
   // Appends up to kEntriesPerCallMax records and hands them to the follower.
   void AppendSome();
-  void HandOver();
   Appended Place(Record record, base::MonotonicTime received, base::MonotonicTime now);
   void DropOld();
   void PublishStats();
@@ -106,19 +81,12 @@ class MemoryLog final : public EventLog {
   const uint64_t epoch_;
   const std::function<base::MonotonicTime()> clock_;
 
+  Inbox inbox_;
   mutable absl::Mutex mutex_;
-  bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
-  Follower* follower_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  // Also while the follower is being called, so that a ResumeFollow in the meantime counts.
-  bool is_stalled_ ABSL_GUARDED_BY(mutex_) = false;
-  std::vector<Request> arrived_ ABSL_GUARDED_BY(mutex_);
-  std::deque<Question> questions_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);
 
-  // Touched by the log's thread only.
-  Follower* told_follower_ = nullptr;
-  // Those before `next_request_` have been appended.
-  std::vector<Request> requests_;
+  // Touched by the log's thread only. The requests before `next_request_` have been appended.
+  std::vector<Inbox::Request> requests_;
   size_t next_request_ = 0;
   std::vector<Entry> entries_;
   uint64_t newest_ = 0;
