@@ -38,9 +38,13 @@ void AppendField(const std::string& field, std::string* out) {
 
 }  // namespace
 
-Fingerprinter::Fingerprinter() : context_(NewSipHash()) {
-  Require(RAND_bytes(key_.data(), static_cast<int>(key_.size())) == 1, "RAND_bytes");
+Fingerprinter::Key Fingerprinter::RandomKey() {
+  Key key = {};
+  Require(RAND_bytes(key.data(), static_cast<int>(key.size())) == 1, "RAND_bytes");
+  return key;
 }
+
+Fingerprinter::Fingerprinter(const Key& key) : key_(key), context_(NewSipHash()) {}
 
 Fingerprinter::~Fingerprinter() = default;
 

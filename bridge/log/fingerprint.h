@@ -19,7 +19,7 @@ struct Fingerprint {
   friend bool operator==(const Fingerprint&, const Fingerprint&) = default;
 };
 
-// Takes fingerprints: SipHash with 128 bits and a random key of this object's own.
+// Takes fingerprints: SipHash with 128 bits and a random key.
 //
 // Two that are equal mean equal publishers, topics and keys: among a million, two would be equal by chance once in
 // 10^26 times; and since nobody outside can know the key, nobody can search for two, to have another publisher's event
@@ -28,7 +28,10 @@ struct Fingerprint {
 // Not thread-safe.
 class Fingerprinter {
  public:
-  Fingerprinter();
+  using Key = std::array<unsigned char, 16>;
+  static Key RandomKey();
+
+  explicit Fingerprinter(const Key& key = RandomKey());
   ~Fingerprinter();
   Fingerprinter(const Fingerprinter&) = delete;
   Fingerprinter& operator=(const Fingerprinter&) = delete;
@@ -40,7 +43,7 @@ class Fingerprinter {
     void operator()(evp_mac_ctx_st* context) const;
   };
 
-  std::array<unsigned char, 16> key_ = {};
+  const Key key_;
   std::unique_ptr<evp_mac_ctx_st, Free> context_;
   // What is hashed, kept for its memory.
   std::string scratch_;

@@ -9,16 +9,16 @@ constexpr size_t kKeysMax = size_t{1} << 31;
 
 }  // namespace
 
-IdempotencyWindow::IdempotencyWindow(const Limits& limits)
+IdempotencyWindow::IdempotencyWindow(const Limits& limits, const Fingerprinter::Key& key)
     : limits_{.age_max = limits.age_max, .keys_max = std::min(limits.keys_max, kKeysMax)},
+      fingerprinter_(key),
       numbers_(0, Hash{.window = this}, Equal{.window = this}) {}
 
-std::optional<uint64_t> IdempotencyWindow::FindOrRemember(const Record& record, uint64_t sequence,
+std::optional<uint64_t> IdempotencyWindow::FindOrRemember(const Fingerprint& fingerprint, uint64_t sequence,
                                                           base::MonotonicTime now) {
   if (limits_.keys_max == 0) {
     return std::nullopt;
   }
-  const Fingerprint fingerprint = fingerprinter_.Of(record);
   if (const auto found = numbers_.find(fingerprint); found != numbers_.end()) {
     const Seen& first = At(*found);
     if (!IsOld(first, now)) {
@@ -34,6 +34,16 @@ std::optional<uint64_t> IdempotencyWindow::FindOrRemember(const Record& record, 
   seen_.push_back({.fingerprint = fingerprint, .sequence = sequence, .at = now});
   numbers_.insert(static_cast<Number>(first_number_ + seen_.size() - 1));
   return std::nullopt;
+}
+
+void IdempotencyWindow::ForgetFrom(uint64_t sequence) {
+  while (!seen_.empty() && seen_.back().sequence >= sequence) {
+    const Number last = static_cast<Number>(first_number_ + seen_.size() - 1);
+    if (const auto found = numbers_.find(seen_.back().fingerprint); found != numbers_.end() && *found == last) {
+      numbers_.erase(found);
+    }
+    seen_.pop_back();
+  }
 }
 
 void IdempotencyWindow::DropOld(base::MonotonicTime now, size_t count_max) {

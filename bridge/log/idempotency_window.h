@@ -26,13 +26,22 @@ class IdempotencyWindow {
     size_t keys_max = 0;
   };
 
-  explicit IdempotencyWindow(const Limits& limits);
+  explicit IdempotencyWindow(const Limits& limits, const Fingerprinter::Key& key = Fingerprinter::RandomKey());
   IdempotencyWindow(const IdempotencyWindow&) = delete;
   IdempotencyWindow& operator=(const IdempotencyWindow&) = delete;
 
   // The sequence of the first record with this one's publisher, topic and key. Where none is remembered, remembers it
   // with `sequence`. REQUIRES: the record has a key; `now` is not before that of the last call.
-  std::optional<uint64_t> FindOrRemember(const Record& record, uint64_t sequence, base::MonotonicTime now);
+  std::optional<uint64_t> FindOrRemember(const Record& record, uint64_t sequence, base::MonotonicTime now) {
+    return FindOrRemember(FingerprintOf(record), sequence, now);
+  }
+
+  // The same for a log that stores fingerprints, which are those of the key that the window was made with.
+  Fingerprint FingerprintOf(const Record& record) { return fingerprinter_.Of(record); }
+  std::optional<uint64_t> FindOrRemember(const Fingerprint& fingerprint, uint64_t sequence, base::MonotonicTime now);
+
+  // Forgets the keys remembered with `sequence` or a later one, whose records were not appended after all.
+  void ForgetFrom(uint64_t sequence);
 
   // Gives back the memory of keys that are too old to count, at most `count_max` of them.
   void DropOld(base::MonotonicTime now, size_t count_max);

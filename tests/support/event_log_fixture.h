@@ -47,6 +47,8 @@ struct LogKind {
   std::function<LogUnderTest(const LogLimits&, uint64_t seed)> make;
   // A request's records stand together in the log.
   bool is_contiguous = true;
+  // Its history has a bound in events.
+  bool has_events_max = true;
   // The records that may be acked before the follower has them: what it has in hand when the follower stalls.
   size_t acked_ahead_max = 0;
 

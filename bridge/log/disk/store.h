@@ -1,0 +1,126 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+
+#include "bridge/log/disk/files.h"
+#include "bridge/log/disk/format.h"
+#include "bridge/log/disk/log_clock.h"
+#include "bridge/log/disk/tables.h"
+#include "bridge/log/event_log.h"
+#include "bridge/log/fingerprint.h"
+
+namespace bridge::log::disk {
+
+// A kept record on its way to the store.
+struct StoredRecord {
+  uint64_t sequence = 0;
+  // As in the tables (format.h); `key` is empty where the record has none.
+  std::string value = {};
+  std::string key = {};
+};
+
+// Records with growing sequences, which are written together.
+struct Batch {
+  std::vector<StoredRecord> records;
+  size_t bytes = 0;
+};
+using BatchPtr = std::shared_ptr<const Batch>;
+
+// The records, keys and state of a log on disk, in LMDB. No threads of its own.
+//
+// Reads may be made on any thread, each in a short transaction of its own; what is "the writer's" on one thread at a
+// time. A record is in it whole or not at all, whatever ends the process or the machine.
+class Store {
+ public:
+  struct Options {
+    std::string path;
+    // The log acks records before they are here, and a process that ends unclean leaves a new epoch to the next.
+    bool may_lack_its_tail = false;
+    // Records beyond these are trimmed, oldest first.
+    uint64_t bytes_max = 0;
+    LogClock::Time age_max = {};
+    // The same for keys.
+    LogClock::Time key_age_max = {};
+    size_t keys_max = 0;
+    LogClock::Sources clock;
+  };
+
+  // Opens the store, or makes it, and has it to itself. Does not read its records, but for the first and the last one.
+  static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  const LogClock& clock() const { return clock_; }
+  uint64_t epoch() const { return epoch_; }
+  Fingerprinter::Key fingerprint_key() const;
+
+  // --- Reading.
+
+  // As EventLog::Read; `unwritten` are the batches that had yet to be written before this call, from the one with the
+  // record after `options.after` on.
+  absl::StatusOr<Page> Read(const EventLog::ReadOptions& options, absl::Span<const BatchPtr> unwritten);
+
+  // The sequence before the first record of a tail of the written records.
+  absl::StatusOr<uint64_t> TailStart(const EventLog::Tail& tail) const;
+
+  // Calls `use` for each key, oldest first.
+  absl::Status ForEachKey(absl::FunctionRef<void(uint64_t sequence, const TimedKey& key)> use);
+
+  // Times that a damaged record or key has been met.
+  uint64_t unreadable_total() const { return unreadable_total_.load(std::memory_order_relaxed); }
+
+  // --- The writer's.
+
+  // What is written.
+  Bounds bounds() const { return {.epoch = epoch_, .oldest = oldest_, .newest = state_.newest_sequence()}; }
+  uint64_t record_bytes() const { return state_.record_bytes(); }
+
+  // Writes the records, trims some of what is too much, and syncs, in one transaction. Where it fails, nothing of it is
+  // there. RESOURCE_EXHAUSTED: there is no room now. INTERNAL: what the disk holds is not known; no later call succeeds
+  // until the store is opened again.
+  absl::Status Write(absl::Span<const BatchPtr> batches);
+
+  // Whether a Write of nothing would trim.
+  bool HasTooMuch() const;
+
+  // Whether there is room on the disk for more.
+  absl::Status CheckRoom();
+
+  // The log ends in order: all that was acked is written.
+  absl::Status Close();
+
+ private:
+  Store(Options options, std::unique_ptr<Files> files, Tables tables, v1::StoreState state);
+
+  absl::Status TryWrite(absl::Span<const BatchPtr> batches);
+  absl::Status Reserve(uint64_t bytes);
+  // Trims at most `count_max` of each; returns the oldest record's sequence then, 0 where there is none.
+  absl::StatusOr<uint64_t> TrimRecords(MDB_txn* txn, size_t count_max, v1::StoreState* state) const;
+  absl::Status TrimKeys(MDB_txn* txn, size_t count_max) const;
+
+  const Options options_;
+  const std::unique_ptr<Files> files_;
+  const Tables tables_;
+  const LogClock clock_;
+  const uint64_t epoch_;
+
+  std::atomic<uint64_t> unreadable_total_{0};
+
+  // The writer's.
+  v1::StoreState state_;
+  uint64_t oldest_ = 1;
+  absl::Status broken_;
+};
+
+}  // namespace bridge::log::disk

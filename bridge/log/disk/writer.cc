@@ -1,0 +1,229 @@
+#include "bridge/log/disk/writer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/time/time.h"
+
+#include "bridge/log/inbox.h"
+
+namespace bridge::log::disk {
+namespace {
+
+// What waits to be written, before the log's thread waits too; half of it is written before its interval ends.
+constexpr size_t kUnwrittenBytesMax = size_t{32} << 20;
+
+// How often records and keys that have grown old are looked for, and for room where there was none.
+constexpr std::chrono::seconds kTendInterval{1};
+
+}  // namespace
+
+Writer::Writer(Store* store, Options options)
+    : store_(store),
+      options_(std::move(options)),
+      durable_sequence_(store->bounds().newest),
+      tended_(store->clock().Monotonic()),
+      thread_([this] { Run(); }) {}
+
+Writer::~Writer() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    is_ending_ = true;
+  }
+  thread_.join();
+}
+
+bool Writer::IsFull() const {
+  const absl::MutexLock lock(&mutex_);
+  return bytes_ >= kUnwrittenBytesMax;
+}
+
+void Writer::Add(BatchPtr batch) {
+  const absl::MutexLock lock(&mutex_);
+  bytes_ += batch->bytes;
+  if (!IsEachBatch()) {
+    durable_sequence_ = batch->records.back().sequence;
+  }
+  batches_.push_back(std::move(batch));
+  if (is_failing_) {
+    return;
+  }
+  if (IsEachBatch() || bytes_ >= kUnwrittenBytesMax / 2) {
+    due_ = base::MonotonicTime::min();
+  } else if (due_ == kNever) {
+    due_ = base::MonotonicClock::now() + options_.sync_interval;
+  }
+}
+
+Writer::Progress Writer::progress() const {
+  const absl::MutexLock lock(&mutex_);
+  return {.durable_sequence = durable_sequence_, .failure = is_failing_ || !IsEachBatch() ? health_ : absl::OkStatus()};
+}
+
+void Writer::Forget() {
+  const absl::MutexLock lock(&mutex_);
+  if (IsEachBatch()) {
+    batches_.clear();
+    bytes_ = 0;
+    due_ = kNever;
+    is_failing_ = false;
+  }
+}
+
+void Writer::GetBounds(EventLog::BoundsCallback done) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!is_ending_) {
+      questions_.push_back(std::move(done));
+      return;
+    }
+  }
+  done(Inbox::EndingError());
+}
+
+std::vector<BatchPtr> Writer::Unwritten(uint64_t after, size_t records_max) const {
+  std::vector<BatchPtr> found;
+  if (IsEachBatch()) {
+    return found;
+  }
+  const absl::MutexLock lock(&mutex_);
+  const auto is_before = [](uint64_t sequence, const BatchPtr& batch) {
+    return sequence < batch->records.back().sequence;
+  };
+  size_t records = 0;
+  for (auto next = std::upper_bound(batches_.begin(), batches_.end(), after, is_before);
+       next != batches_.end() && records <= records_max; ++next) {
+    found.push_back(*next);
+    records += (*next)->records.size();
+  }
+  return found;
+}
+
+absl::Status Writer::health() const {
+  const absl::MutexLock lock(&mutex_);
+  return health_;
+}
+
+Writer::Written Writer::written() const {
+  const absl::MutexLock lock(&mutex_);
+  return written_;
+}
+
+void Writer::Run() {
+  while (true) {
+    Round round = Await();
+    if (round.is_last) {
+      break;
+    }
+    if (!round.batches.empty()) {
+      Write(round.batches);
+    }
+    Tend();
+    for (EventLog::BoundsCallback& question : round.questions) {
+      Bounds bounds = store_->bounds();
+      bounds.newest = progress().durable_sequence;
+      question(bounds);
+    }
+  }
+  Close();
+}
+
+Writer::Round Writer::Await() {
+  const absl::MutexLock lock(&mutex_);
+  Round round;
+  while (true) {
+    const base::MonotonicTime due = due_;
+    const auto has_work = [this, due]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+      return is_ending_ || !questions_.empty() || due_ != due || base::MonotonicClock::now() >= due_;
+    };
+    const base::MonotonicTime now = base::MonotonicClock::now();
+    const auto wait_max = std::clamp<base::MonotonicClock::duration>(
+        due - std::min(now, due), base::MonotonicClock::duration::zero(), kTendInterval);
+    if (!mutex_.AwaitWithTimeout(absl::Condition(&has_work), absl::FromChrono(wait_max)) || due_ == due || is_ending_) {
+      break;
+    }
+  }
+  round.is_last = is_ending_;
+  const bool is_due = base::MonotonicClock::now() >= due_ || !questions_.empty();
+  if (is_due && !is_failing_) {
+    round.batches.assign(batches_.begin(), batches_.end());
+    due_ = kNever;
+  }
+  if (!is_ending_) {
+    round.questions.swap(questions_);
+  }
+  return round;
+}
+
+void Writer::Write(const std::vector<BatchPtr>& batches) {
+  const absl::Status written = store_->Write(batches);
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (written.ok()) {
+      NoteWritten(batches.size());
+    } else if (!batches.empty()) {
+      NoteFailure(written);
+    } else {
+      health_ = absl::UnavailableError(written.message());
+    }
+  }
+  options_.on_progress();
+}
+
+void Writer::NoteWritten(size_t batches) {
+  for (size_t i = 0; i < batches; ++i) {
+    bytes_ -= batches_.front()->bytes;
+    batches_.pop_front();
+  }
+  const Bounds bounds = store_->bounds();
+  durable_sequence_ = std::max(durable_sequence_, bounds.newest);
+  written_ = {.bytes = store_->record_bytes(), .events = bounds.newest + 1 - bounds.oldest};
+  health_ = absl::OkStatus();
+}
+
+void Writer::NoteFailure(const absl::Status& failure) {
+  health_ = absl::UnavailableError(failure.message());
+  if (IsEachBatch()) {
+    is_failing_ = true;
+    due_ = kNever;
+  } else {
+    due_ =
+        base::MonotonicClock::now() + std::max<base::MonotonicClock::duration>(options_.sync_interval, kTendInterval);
+  }
+}
+
+void Writer::Tend() {
+  const base::MonotonicTime now = store_->clock().Monotonic();
+  if (now - tended_ < kTendInterval) {
+    return;
+  }
+  tended_ = now;
+  if (store_->HasTooMuch()) {
+    Write({});
+  } else if (!health().ok()) {
+    const absl::Status room = store_->CheckRoom();
+    const absl::MutexLock lock(&mutex_);
+    health_ = room.ok() ? absl::OkStatus() : absl::UnavailableError(room.message());
+  }
+}
+
+void Writer::Close() {
+  std::vector<BatchPtr> batches;
+  std::vector<EventLog::BoundsCallback> questions;
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!IsEachBatch()) {
+      batches.assign(batches_.begin(), batches_.end());
+    }
+    questions.swap(questions_);
+  }
+  // What the next opening finds says whether this has failed.
+  if (batches.empty() || store_->Write(batches).ok()) {
+    store_->Close().IgnoreError();
+  }
+  for (EventLog::BoundsCallback& question : questions) {
+    question(Inbox::EndingError());
+  }
+}
+
+}  // namespace bridge::log::disk

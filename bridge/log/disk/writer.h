@@ -1,0 +1,127 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+
+#include "bridge/base/clock.h"
+#include "bridge/log/disk/store.h"
+#include "bridge/log/event_log.h"
+
+namespace bridge::log::disk {
+
+// Writes batches to the store on a thread of its own: those that come while one is being synced go together with the
+// next sync.
+//
+// Thread-safe, but for what is the log's thread's only. The store outlives it.
+class Writer {
+ public:
+  enum class Sync {
+    // A batch is durable when it is written.
+    kEachBatch,
+    // A batch is durable at once; it is written within an interval, and until then it is in this process's memory.
+    kInterval,
+  };
+
+  struct Options {
+    Sync sync = Sync::kEachBatch;
+    // Of kInterval.
+    base::MonotonicClock::duration sync_interval = {};
+    // Called on the writer's thread after each write. Must not block.
+    std::function<void()> on_progress;
+  };
+
+  Writer(Store* store, Options options);
+  // Writes what is durable already, unless the store has failed, and closes the store. What is not is not written;
+  // questions are answered with UNAVAILABLE.
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  // --- On the log's thread.
+
+  // Whether it has taken as much as it should before it has written.
+  bool IsFull() const;
+  // REQUIRES: the batch is not empty.
+  void Add(BatchPtr batch);
+
+  struct Progress {
+    // Up to here all is durable.
+    uint64_t durable_sequence = 0;
+    // UNAVAILABLE: nothing that is not durable will be, and nothing more is taken. With kEachBatch until Forget, with
+    // kInterval until a write has succeeded.
+    absl::Status failure;
+  };
+  Progress progress() const;
+  // After a failure: forgets the batches that are not durable.
+  void Forget();
+
+  // --- On any thread.
+
+  // As EventLog::GetBounds, once what is durable now is written and what is too old is trimmed.
+  void GetBounds(EventLog::BoundsCallback done);
+
+  // The durable batches that are not written, from the one with the record after `sequence` on.
+  std::vector<BatchPtr> Unwritten(uint64_t after, size_t records_max) const;
+
+  absl::Status health() const;
+
+  struct Written {
+    uint64_t bytes = 0;
+    uint64_t events = 0;
+  };
+  Written written() const;
+
+ private:
+  static constexpr base::MonotonicTime kNever = base::MonotonicTime::max();
+
+  struct Round {
+    std::vector<BatchPtr> batches;
+    std::vector<EventLog::BoundsCallback> questions;
+    bool is_last = false;
+  };
+
+  // --- On its thread.
+
+  void Run();
+  Round Await();
+  void Write(const std::vector<BatchPtr>& batches);
+  void NoteWritten(size_t batches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void NoteFailure(const absl::Status& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Trims now and then, and finds out whether there is room again.
+  void Tend();
+  void Close();
+
+  bool IsEachBatch() const { return options_.sync == Sync::kEachBatch; }
+
+  Store* const store_;
+  const Options options_;
+
+  mutable absl::Mutex mutex_;
+  bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
+  // Those that are not written, in their order.
+  std::deque<BatchPtr> batches_ ABSL_GUARDED_BY(mutex_);
+  size_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t durable_sequence_ ABSL_GUARDED_BY(mutex_);
+  // When `batches_` have to be written.
+  base::MonotonicTime due_ ABSL_GUARDED_BY(mutex_) = kNever;
+  // Of the last write. With kEachBatch, `is_failing_` from then until Forget.
+  absl::Status health_ ABSL_GUARDED_BY(mutex_);
+  bool is_failing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<EventLog::BoundsCallback> questions_ ABSL_GUARDED_BY(mutex_);
+  Written written_ ABSL_GUARDED_BY(mutex_);
+
+  // Touched by its thread only: on the store's clock.
+  base::MonotonicTime tended_;
+
+  std::thread thread_;
+};
+
+}  // namespace bridge::log::disk

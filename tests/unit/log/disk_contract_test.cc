@@ -1,0 +1,47 @@
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "tests/support/temp_dir.h"
+#include "tests/unit/log/event_log_contract.h"
+
+#include "bridge/log/disk_log.h"
+
+namespace bridge::log {
+namespace {
+
+using ::bridge::test::LogUnderTest;
+
+LogUnderTest MakeDiskLog(const LogLimits& limits, DiskLog::Sync sync) {
+  using Duration = base::MonotonicClock::duration;
+  const auto elapsed = std::make_shared<std::atomic<Duration::rep>>(0);
+  auto directory = std::make_shared<test::TempDir>();
+  absl::StatusOr<std::unique_ptr<DiskLog>> log = DiskLog::Open({
+      .path = directory->path() + "/log",
+      .sync = sync,
+      .sync_interval = std::chrono::milliseconds(20),
+      .bytes_max = limits.history.bytes_max,
+      .age_max = limits.history.age_max,
+      .idempotency_window = limits.idempotency_window,
+      .idempotency_keys_max = limits.idempotency_keys_max,
+      .clock = {.monotonic = [elapsed] { return base::MonotonicClock::now() + Duration(elapsed->load()); }},
+  });
+  EXPECT_TRUE(log.ok()) << log.status();
+  // The directory lives as long as the log's clock.
+  return {.log = *std::move(log), .advance_clock = [elapsed, directory](Duration by) { *elapsed += by.count(); }};
+}
+
+LogKind KindOf(std::string name, DiskLog::Sync sync) {
+  return {.name = std::move(name),
+          .make = [sync](const LogLimits& limits, uint64_t /*seed*/) { return MakeDiskLog(limits, sync); },
+          .has_events_max = false};
+}
+
+INSTANTIATE_TEST_SUITE_P(, EventLogContract,
+                         testing::Values(KindOf("EachBatch", DiskLog::Sync::kEachBatch),
+                                         KindOf("Interval", DiskLog::Sync::kInterval)),
+                         NameOfKind());
+
+}  // namespace
+}  // namespace bridge::log
