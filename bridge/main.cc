@@ -11,6 +11,7 @@
 
 #include "bridge/config/config.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
 #include "bridge/server.h"
 
@@ -139,7 +140,9 @@ int Run(const Arguments& arguments) {
     return 0;
   }
   bridge::ops::InitLogging(LogOptionsOf(config->logging()));
-  bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION}, {"log", "memory"}, {"authentication", "none"}});
+  bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION},
+                                    {"log", bridge::NameOf(bridge::KindOf(config->log()))},
+                                    {"authentication", "none"}});
   std::signal(SIGPIPE, SIG_IGN);
 
   bridge::loop::EventLoop control;

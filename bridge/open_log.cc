@@ -1,21 +1,74 @@
 #include "bridge/open_log.h"
 
+#include <utility>
+
 #include "absl/time/time.h"
 
+#include "bridge/base/status_macros.h"
 #include "bridge/config/value_syntax.h"
+#include "bridge/log/disk_log.h"
 #include "bridge/log/memory_log.h"
 
 namespace bridge {
+namespace {
+
+using Duration = base::MonotonicClock::duration;
+
+Duration DurationOf(const google::protobuf::Duration& duration) {
+  return absl::ToChronoNanoseconds(config::FromProto(duration));
+}
+
+std::unique_ptr<log::EventLog> MakeMemoryLog(const config::v1::Log& config) {
+  return std::make_unique<log::MemoryLog>(
+      log::MemoryLog::Options{.idempotency_window = DurationOf(config.idempotency_window()),
+                              .idempotency_keys_max = config.idempotency_keys_max(),
+                              // The hubs' rings are the history: nothing is held twice.
+                              .history = {.events_max = 0}});
+}
+
+absl::StatusOr<std::unique_ptr<log::EventLog>> OpenDiskLog(const config::v1::Log& config) {
+  const config::v1::Disk& disk = config.disk();
+  return log::DiskLog::Open({.path = disk.path(),
+                             .sync = disk.sync() == config::v1::Disk::interval ? log::DiskLog::Sync::kInterval
+                                                                               : log::DiskLog::Sync::kEachBatch,
+                             .sync_interval = DurationOf(disk.sync_interval()),
+                             .bytes_max = disk.max_bytes(),
+                             .age_max = DurationOf(disk.max_age()),
+                             .idempotency_window = DurationOf(config.idempotency_window()),
+                             .idempotency_keys_max = config.idempotency_keys_max()});
+}
+
+}  // namespace
+
+LogKind KindOf(const config::v1::Log& config) {
+  if (!config.jetstream().url().empty()) {
+    return LogKind::kJetStream;
+  }
+  return config.disk().path().empty() ? LogKind::kMemory : LogKind::kDisk;
+}
+
+absl::string_view NameOf(LogKind kind) {
+  switch (kind) {
+    case LogKind::kMemory:
+      return "memory";
+    case LogKind::kDisk:
+      return "disk";
+    case LogKind::kJetStream:
+      return "jetstream";
+  }
+  return "unknown";
+}
 
 absl::StatusOr<OpenedLog> OpenLog(const config::v1::Config& config,
                                   absl::AnyInvocable<void(const absl::Status&)> /*on_unusable*/) {
-  return OpenedLog{
-      .log = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{
-          .idempotency_window = absl::ToChronoNanoseconds(config::FromProto(config.log().idempotency_window())),
-          .idempotency_keys_max = config.log().idempotency_keys_max(),
-          // The hubs' rings are the history: nothing is held twice.
-          .history = {.events_max = 0}}),
-      .has_store = false};
+  switch (KindOf(config.log())) {
+    case LogKind::kDisk: {
+      ASSIGN_OR_RETURN(std::unique_ptr<log::EventLog> log, OpenDiskLog(config.log()));
+      return OpenedLog{.log = std::move(log), .has_store = true};
+    }
+    default:
+      return OpenedLog{.log = MakeMemoryLog(config.log()), .has_store = false};
+  }
 }
 
 }  // namespace bridge

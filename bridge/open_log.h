@@ -5,11 +5,16 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/log/event_log.h"
 
 namespace bridge {
+
+enum class LogKind { kMemory, kDisk, kJetStream };
+LogKind KindOf(const config::v1::Log& config);
+absl::string_view NameOf(LogKind kind);
 
 struct OpenedLog {
   std::unique_ptr<log::EventLog> log;

@@ -28,6 +28,10 @@ class PageBuilder {
     }
     bytes_scanned_ += value.size();
     absl::StatusOr<TimedRecord> opened = OpenRecord(sequence, value);
+    const bool is_whole = opened.ok() && sequence == page_.read_to.sequence + 1;
+    if (!is_whole && !is_at_start_) {
+      return false;  // the next page begins with what is damaged or missing
+    }
     if (opened.ok() && (!options_.pattern || options_.pattern->Matches(opened->record.topic))) {
       Record& record = opened->record;
       bytes_ += record.topic.size() + record.type.size() + record.data.size();
@@ -40,6 +44,7 @@ class PageBuilder {
     // One that is damaged, or missing before this one.
     unreadable_ += sequence - page_.read_to.sequence - (opened.ok() ? 1 : 0);
     page_.read_to.sequence = sequence;
+    is_at_start_ = is_at_start_ && !opened.ok();
     return true;
   }
 
@@ -59,6 +64,8 @@ class PageBuilder {
   size_t bytes_scanned_ = 0;
   size_t bytes_ = 0;
   uint64_t unreadable_ = 0;
+  // No readable record has been looked at.
+  bool is_at_start_ = true;
 };
 
 }  // namespace

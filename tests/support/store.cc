@@ -1,0 +1,24 @@
+#include "tests/support/store.h"
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/temp_dir.h"
+
+namespace bridge::test {
+namespace {
+
+class DiskStore final : public Store {
+ public:
+  std::vector<std::string> settings() const override { return {absl::StrCat("log.disk.path=", dir_.path(), "/log")}; }
+  std::string trim_setting() const override { return "log.disk.max_bytes=2MiB"; }
+
+ private:
+  const TempDir dir_;
+};
+
+}  // namespace
+
+std::vector<StoreKind> StoreKinds() {
+  return {{.name = "Disk", .make = [] { return std::make_unique<DiskStore>(); }}};
+}
+
+}  // namespace bridge::test
