@@ -51,6 +51,8 @@ struct LogKind {
   bool has_events_max = true;
   // The records that may be acked before the follower has them: what it has in hand when the follower stalls.
   size_t acked_ahead_max = 0;
+  // An ephemeral record stands where it was appended.
+  bool has_ordered_ephemeral = true;
 
   friend void PrintTo(const LogKind& kind, std::ostream* out) { *out << kind.name; }
 };

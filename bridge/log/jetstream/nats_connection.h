@@ -1,0 +1,136 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nats/nats.h>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+#include "bridge/log/jetstream/options.h"
+
+namespace bridge::log::jetstream {
+
+// A message that has arrived, or none.
+class Message {
+ public:
+  Message() = default;
+  explicit Message(natsMsg* message) : message_(message) {}
+  // What stands for an answer where nobody listens to the request's subject.
+  static Message NoResponders() { return Message(kNoRespondersStatus); }
+
+  explicit operator bool() const { return message_ != nullptr || status_ != 0; }
+  absl::string_view subject() const;
+  // Empty where there is none.
+  absl::string_view reply() const;
+  absl::string_view data() const;
+  // What a header says; empty where it does not stand in the message.
+  absl::string_view header(const char* name) const;
+  // Of a message from the server itself: 100 a heartbeat, 408 the end of a request, ...; 0 for all others.
+  int status() const;
+
+ private:
+  static constexpr int kNoRespondersStatus = 503;
+
+  explicit Message(int status) : status_(status) {}
+
+  struct Free {
+    void operator()(natsMsg* message) const { natsMsg_Destroy(message); }
+  };
+  std::unique_ptr<natsMsg, Free> message_;
+  int status_ = 0;
+};
+
+// Messages of a subject, kept until they are taken; what is more than its bounds is dropped. For one thread at a time.
+// Destroyed before its connection, after that has been closed.
+class Inbox {
+ public:
+  explicit Inbox(natsSubscription* subscription) : subscription_(subscription) {}
+  ~Inbox() { natsSubscription_Destroy(subscription_); }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  // Waits for the next message. None: nothing came in this time, some were dropped, or the connection is closed.
+  Message Next(absl::Duration timeout);
+
+ private:
+  natsSubscription* const subscription_;
+};
+
+// A connection to a NATS server, which is never mended: where it breaks, a new one is made. So nothing that was meant
+// for the old one can be sent on it later, behind what has been answered in the meantime.
+//
+// Thread-safe.
+class NatsConnection {
+ public:
+  // Tries all servers of the options' URL, then `more_servers`, once each. `on_closed` is called once, on a thread of
+  // the library's, after it has been closed or has broken. May block for 2 s a server.
+  static absl::StatusOr<std::unique_ptr<NatsConnection>> Connect(const JetStreamOptions& options,
+                                                                 const std::vector<std::string>& more_servers,
+                                                                 absl::AnyInvocable<void()> on_closed);
+  // Closes it, and waits for `on_closed`.
+  ~NatsConnection();
+  NatsConnection(const NatsConnection&) = delete;
+  NatsConnection& operator=(const NatsConnection&) = delete;
+
+  // Ends what waits on it.
+  void Close();
+  bool is_open() const;
+  // Why it broke, or what the server has refused, as the server said it.
+  std::string last_error() const;
+
+  // The largest message that the server takes, with its headers.
+  size_t max_payload() const { return max_payload_; }
+  std::string server() const;
+  // The other servers of its cluster, as URLs without names and passwords.
+  std::vector<std::string> DiscoveredServers() const;
+
+  struct Outgoing {
+    const std::string& subject;
+    // Where the answer goes; empty for none.
+    const std::string& reply;
+    absl::string_view data;
+    // JetStream's message id; empty for none.
+    const std::string& message_id;
+  };
+  // Hands it to the connection; blocks where the server does not read. After an error the connection is no good.
+  absl::Status Publish(const Outgoing& message);
+
+  absl::StatusOr<std::string> Request(const std::string& subject, absl::string_view data, absl::Duration timeout);
+
+  struct InboxLimits {
+    int messages = 0;
+    int bytes = 0;
+  };
+  absl::StatusOr<std::unique_ptr<Inbox>> Subscribe(const std::string& subject, const InboxLimits& limits);
+  // Waits until the server knows what has been subscribed to.
+  absl::Status Flush();
+
+ private:
+  struct Events;
+
+  NatsConnection(natsConnection* connection, std::shared_ptr<Events> events);
+
+  static void OnClosed(natsConnection* connection, void* closure);
+  static void OnError(natsConnection* connection, natsSubscription* subscription, natsStatus error, void* closure);
+
+  natsConnection* const connection_;
+  const std::shared_ptr<Events> events_;
+  const size_t max_payload_;
+};
+
+// A subject that nobody else subscribes to.
+std::string NewInboxSubject();
+
+// The servers of a comma-separated list of URLs, without names and passwords.
+std::string ServersOf(absl::string_view url);
+
+}  // namespace bridge::log::jetstream

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+
+#include "bridge/log/event_log.h"
+#include "bridge/log/jetstream/delivery.h"
+#include "bridge/log/jetstream/link.h"
+#include "bridge/log/jetstream/options.h"
+#include "bridge/log/jetstream/publisher.h"
+#include "bridge/log/jetstream/reader.h"
+
+namespace bridge::log {
+
+// The log as a stream of NATS JetStream: any number of bridges share one history, and an ack means that JetStream has
+// acked. Sequences are the stream's, the epoch is its creation: an event id means the same to every bridge.
+//
+// Thread-safe. Its own thread ("the log's thread") keeps the connection, finds or makes the stream, and looks once a
+// second whether it is still the same one; publishing, following and reading have theirs.
+//
+// The constructor does not wait for NATS. While NATS is away or has no leader for the stream, appends and reads fail
+// with UNAVAILABLE, in no more than some seconds, and what was followed goes on exactly where it was; a stream that has
+// been made anew meanwhile, or has lost its end, is a new epoch.
+//
+// The acks that a follower may be behind are bounded by jetstream::Publisher::kAckedAheadMax: beyond that nothing is
+// published. So acks do not wait for the consumer, and a follower that stalls stops its bridge's publishers, no others.
+//
+// An ephemeral record is answered when it has been handed to the connection; it stands where it arrives, unordered
+// against the others.
+class JetStreamLog final : public EventLog {
+ public:
+  explicit JetStreamLog(JetStreamOptions options);
+  // REQUIRES: no call is going on.
+  ~JetStreamLog() override;
+  JetStreamLog(const JetStreamLog&) = delete;
+  JetStreamLog& operator=(const JetStreamLog&) = delete;
+
+  void Append(std::vector<Record> records, AppendCallback done) override;
+  void Follow(Follower* follower, const Tail& tail) override;
+  void ResumeFollow() override;
+  void Read(const ReadOptions& options, ReadCallback done) override;
+  void GetBounds(BoundsCallback done) override;
+
+  absl::Status health() const override { return link_.status(); }
+  Stats stats() const override { return link_.stats(); }
+
+ private:
+  // --- On the log's thread.
+
+  void Run();
+  // Connects and finds the stream.
+  absl::StatusOr<std::shared_ptr<jetstream::Session>> Connect();
+  // Watches the stream while the connection holds and it stays the same one; returns why that ended, OK at the
+  // end of the log.
+  absl::Status Watch(const std::shared_ptr<jetstream::Session>& session);
+  absl::Status CheckSame(const jetstream::Session& session, const jetstream::StreamInfo& stream);
+  void TellAway(const absl::Status& why);
+  // Waits for the end of the log, or of the connection; true at the end of the log.
+  bool AwaitTurn(absl::Duration timeout);
+  void OnConnectionClosed();
+
+  const JetStreamOptions options_;
+
+  absl::Mutex mutex_;
+  // A connection has ended and that has not been looked at.
+  bool has_closed_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
+
+  // Touched by the log's thread only.
+  std::vector<std::string> more_servers_;
+  bool is_fatal_told_ = false;
+  std::string last_failure_;
+  int times_behind_ = 0;
+
+  jetstream::Link link_;
+  jetstream::Publisher publisher_;
+  jetstream::Delivery delivery_;
+  jetstream::Reader reader_;
+  std::thread thread_;
+};
+
+}  // namespace bridge::log

@@ -1,0 +1,146 @@
+#include "tests/support/nats_server.h"
+
+#include <arpa/inet.h>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sstream>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tests/support/bridge_process.h"
+
+extern char** environ;
+
+namespace bridge::test {
+namespace {
+
+[[noreturn]] void Die(const std::string& why) {
+  std::fprintf(stderr, "%s\n", why.c_str());
+  std::abort();
+}
+
+}  // namespace
+
+TemporaryDirectory::TemporaryDirectory() {
+  path_ = absl::StrCat(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp", "/bridge-test-XXXXXX");
+  if (mkdtemp(path_.data()) == nullptr) {
+    Die("mkdtemp failed");
+  }
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+}
+
+uint16_t FreePort() {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  auto* const any = reinterpret_cast<sockaddr*>(&address);
+  if (fd < 0 || bind(fd, any, size) != 0 || getsockname(fd, any, &size) != 0) {
+    Die("no free port");
+  }
+  close(fd);
+  return ntohs(address.sin_port);
+}
+
+NatsServer::NatsServer(Options options) : options_(std::move(options)), port_(FreePort()) {
+  std::ofstream file(directory_.File("nats.conf"));
+  file << "listen: \"127.0.0.1:" << port_ << "\"\n";
+  if (options_.with_jetstream) {
+    file << "jetstream { store_dir: \"" << directory_.File("store") << "\" }\n";
+  }
+  file << options_.configuration << "\n";
+  file.close();
+  Start();
+}
+
+NatsServer::~NatsServer() {
+  if (pid_ > 0) {
+    Kill();
+  }
+}
+
+std::string NatsServer::url() const { return absl::StrCat("nats://", options_.user_info, "127.0.0.1:", port_); }
+
+std::string NatsServer::Log() const {
+  std::ifstream file(directory_.File("log"));
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+void NatsServer::Kill() {
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+void NatsServer::Start() {
+  const std::string log = directory_.File("log");
+  std::remove(log.c_str());
+  std::string program = "nats-server";
+  std::string option = "-c";
+  std::string configuration = directory_.File("nats.conf");
+  const std::array<char*, 4> argv = {program.data(), option.data(), configuration.data(), nullptr};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  posix_spawn_file_actions_adddup2(&actions, 1, 2);
+  const int error = posix_spawnp(&pid_, program.c_str(), &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) {
+    Die("cannot start nats-server: scripts/setup installs it");
+  }
+  if (options_.await_ready) {
+    AwaitReady();
+  }
+}
+
+void NatsServer::AwaitReady() const {
+  if (!Eventually([this] { return absl::StrContains(Log(), "Server is ready"); }, absl::Seconds(30))) {
+    Die(absl::StrCat("nats-server did not start:\n", Log()));
+  }
+}
+
+void NatsServer::Stop() { kill(pid_, SIGSTOP); }
+
+void NatsServer::Continue() { kill(pid_, SIGCONT); }
+
+NatsCluster::NatsCluster() {
+  std::array<uint16_t, kServers> ports = {};
+  std::vector<std::string> routes;
+  for (uint16_t& port : ports) {
+    port = FreePort();
+    routes.push_back(absl::StrCat("\"nats://127.0.0.1:", port, "\""));
+  }
+  for (size_t i = 0; i < kServers; ++i) {
+    servers_.push_back(std::make_unique<NatsServer>(NatsServer::Options{
+        .configuration = absl::StrCat("server_name: \"n", i, "\"\ncluster { name: \"c\", listen: \"127.0.0.1:",
+                                      ports.at(i), "\", routes: [", absl::StrJoin(routes, ", "), "] }"),
+        .await_ready = false}));
+  }
+  for (const auto& server : servers_) {
+    server->AwaitReady();
+  }
+}
+
+std::string NatsCluster::url() const {
+  return absl::StrJoin(servers_, ",", [](std::string* out, const auto& server) { out->append(server->url()); });
+}
+
+}  // namespace bridge::test

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <sys/types.h>
+#include <vector>
+
+namespace bridge::test {
+
+// A directory of its own that goes with it.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+
+  const std::string& path() const { return path_; }
+  std::string File(const std::string& name) const { return path_ + "/" + name; }
+
+ private:
+  std::string path_;
+};
+
+// A port of 127.0.0.1 that nobody listens on.
+uint16_t FreePort();
+
+// A real nats-server with JetStream on a free port of the loopback, with a store of its own; ends with this object.
+class NatsServer {
+ public:
+  struct Options {
+    bool with_jetstream = true;
+    // More lines of its configuration file.
+    std::string configuration = "";
+    std::string user_info = "";
+    // Whether Start waits until it says that it is ready.
+    bool await_ready = true;
+  };
+
+  NatsServer() : NatsServer(Options()) {}
+  explicit NatsServer(Options options);
+  ~NatsServer();
+  NatsServer(const NatsServer&) = delete;
+  NatsServer& operator=(const NatsServer&) = delete;
+
+  // "nats://127.0.0.1:PORT", with the user info of the options.
+  std::string url() const;
+  uint16_t port() const { return port_; }
+  // What it has logged.
+  std::string Log() const;
+
+  // Ends it by SIGKILL, and starts it again on the same port and store.
+  void Kill();
+  void Start();
+  void AwaitReady() const;
+  // SIGSTOP and SIGCONT.
+  void Stop();
+  void Continue();
+
+ private:
+  const Options options_;
+  const TemporaryDirectory directory_;
+  const uint16_t port_;
+  pid_t pid_ = -1;
+};
+
+// Three servers that form a cluster.
+class NatsCluster {
+ public:
+  static constexpr size_t kServers = 3;
+
+  NatsCluster();
+
+  NatsServer& server(size_t index) { return *servers_.at(index); }
+  // All of them, with commas.
+  std::string url() const;
+
+ private:
+  std::vector<std::unique_ptr<NatsServer>> servers_;
+};
+
+}  // namespace bridge::test
