@@ -7,6 +7,7 @@
 #include "bridge/base/status_macros.h"
 #include "bridge/config/value_syntax.h"
 #include "bridge/log/disk_log.h"
+#include "bridge/log/jetstream_log.h"
 #include "bridge/log/memory_log.h"
 
 namespace bridge {
@@ -38,6 +39,26 @@ absl::StatusOr<std::unique_ptr<log::EventLog>> OpenDiskLog(const config::v1::Log
                              .idempotency_keys_max = config.idempotency_keys_max()});
 }
 
+std::unique_ptr<log::EventLog> MakeJetStreamLog(const config::v1::Config& config,
+                                                std::function<void(const absl::Status&)> on_unusable) {
+  const config::v1::JetStream& jetstream = config.log().jetstream();
+  return std::make_unique<log::JetStreamLog>(
+      log::JetStreamOptions{.url = jetstream.url(),
+                            .stream = jetstream.stream(),
+                            .subject_prefix = jetstream.subject_prefix(),
+                            .replicas = jetstream.replicas(),
+                            .max_age = config::FromProto(jetstream.max_age()),
+                            .max_bytes = jetstream.max_bytes(),
+                            .update = jetstream.update(),
+                            .credentials_file = jetstream.credentials_file(),
+                            .tls = {.ca_file = jetstream.tls().ca_file(),
+                                    .certificate_file = jetstream.tls().certificate_file(),
+                                    .key_file = jetstream.tls().key_file()},
+                            .idempotency_window = config::FromProto(config.log().idempotency_window()),
+                            .frame_bytes_max = config.http().max_frame_bytes(),
+                            .on_fatal = std::move(on_unusable)});
+}
+
 }  // namespace
 
 LogKind KindOf(const config::v1::Log& config) {
@@ -60,15 +81,18 @@ absl::string_view NameOf(LogKind kind) {
 }
 
 absl::StatusOr<OpenedLog> OpenLog(const config::v1::Config& config,
-                                  absl::AnyInvocable<void(const absl::Status&)> /*on_unusable*/) {
+                                  std::function<void(const absl::Status&)> on_unusable) {
   switch (KindOf(config.log())) {
     case LogKind::kDisk: {
       ASSIGN_OR_RETURN(std::unique_ptr<log::EventLog> log, OpenDiskLog(config.log()));
       return OpenedLog{.log = std::move(log), .has_store = true};
     }
-    default:
-      return OpenedLog{.log = MakeMemoryLog(config.log()), .has_store = false};
+    case LogKind::kJetStream:
+      return OpenedLog{.log = MakeJetStreamLog(config, std::move(on_unusable)), .has_store = true};
+    case LogKind::kMemory:
+      break;
   }
+  return OpenedLog{.log = MakeMemoryLog(config.log()), .has_store = false};
 }
 
 }  // namespace bridge

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
-#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -25,6 +25,6 @@ struct OpenedLog {
 // The log that the configuration names. The error says what to change. `on_unusable` is called at most once, on any
 // thread, where a store that could not be reached at first turns out to be of no use.
 absl::StatusOr<OpenedLog> OpenLog(const config::v1::Config& config,
-                                  absl::AnyInvocable<void(const absl::Status&)> on_unusable);
+                                  std::function<void(const absl::Status&)> on_unusable);
 
 }  // namespace bridge
