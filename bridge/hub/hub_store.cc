@@ -44,9 +44,18 @@ StoreReader::Place Hub::PlaceOf(const Subscription& subscription) const {
 
 int Hub::CatchUpFromStore(Subscription& subscription) {
   if (!subscription.is_ending_ && subscription.next_ >= ring_.trimmed_sequence()) {
+    const uint64_t cursor = subscription.next_;
     subscription.reads_store_ = false;
-    subscription.next_ = ring_.IndexAfter(subscription.next_);
-    return CatchUpFromRing(subscription);
+    subscription.next_ = ring_.IndexAfter(cursor);
+    if (cursor <= ring_.head_sequence()) {
+      return CatchUpFromRing(subscription);
+    }
+    // The page had records that the log has yet to hand over.
+    subscription.awaited_ = cursor;
+    if (Flush(subscription)) {
+      Wait(subscription);
+    }
+    return 1;
   }
   FramePagePtr page;
   if (const auto in_hand = pages_.find(&subscription); in_hand != pages_.end()) {

@@ -1,6 +1,7 @@
 #include "bridge/hub/ring.h"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -23,6 +24,7 @@ void Ring::Reset(uint64_t sequence) {
 }
 
 void Ring::Append(sse::FramePtr frame) {
+  assert(frame->sequence() > head_sequence_);
   if (slots_.empty()) {
     trimmed_sequence_ = head_sequence_;
   }

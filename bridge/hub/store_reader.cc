@@ -1,6 +1,7 @@
 #include "bridge/hub/store_reader.h"
 
 #include <algorithm>
+#include <cassert>
 
 #include "absl/time/time.h"
 
@@ -117,6 +118,8 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
   page->has_damage = answer->has_damage;
   page->frames.reserve(answer->entries.size());
   for (const log::Entry& entry : answer->entries) {
+    assert(entry.sequence > page->after && entry.sequence <= page->read_to);
+    assert(page->frames.empty() || entry.sequence > page->frames.back()->sequence());
     page->frames.push_back(MakeFrame(key.epoch, entry));
     page->footprint_bytes += page->frames.back()->footprint_bytes();
   }

@@ -62,7 +62,7 @@ class StoreTest : public ::testing::TestWithParam<StoreKind> {
         event = client->Next();
       }
       ASSERT_TRUE(event) << "nothing came instead of " << number;
-      ASSERT_EQ(event->data, absl::StrCat(number)) << event->type;
+      ASSERT_EQ(event->data, absl::StrCat(number)) << event->type << " " << event->id;
     }
   }
 

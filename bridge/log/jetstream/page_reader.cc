@@ -69,7 +69,8 @@ absl::StatusOr<Page> PageReader::Read(const EventLog::ReadOptions& options, size
 
 absl::StatusOr<Bounds> PageReader::GetBounds() {
   ASSIGN_OR_RETURN(const std::shared_ptr<Session> session, link_->UsableSession());
-  ASSIGN_OR_RETURN(const StreamInfo stream, Stream(*session, kBoundsAgeMax));
+  // Fresh: what another bridge has acked a moment ago counts.
+  ASSIGN_OR_RETURN(const StreamInfo stream, Stream(*session, absl::ZeroDuration()));
   return Bounds{.epoch = stream.created, .oldest = stream.first, .newest = stream.last};
 }
 
