@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
@@ -43,7 +44,7 @@ absl::StatusOr<std::string> ExpandEnvironment(absl::string_view text) {
     const std::string name(text.substr(0, end));
     if (end == absl::string_view::npos || !IsName(name)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("has ", Quoted(absl::StrCat("${", name, end == absl::string_view::npos ? "" : "}")),
+          absl::StrCat("has ", base::Quoted(absl::StrCat("${", name, end == absl::string_view::npos ? "" : "}")),
                        ", which names no environment variable: write ${NAME}, with letters, digits and _; a text "
                        "\"${\" is written $${"));
     }

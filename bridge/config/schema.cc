@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
 #include "bridge/config/address.h"
@@ -143,7 +144,7 @@ absl::Status SetDefaults(Message& message) {
       }
       if (const absl::Status status = SetValue(field, text, message); !status.ok()) {
         return absl::InternalError(
-            absl::StrCat("default_value of ", field.full_name(), ": ", Quoted(text), " ", status.message()));
+            absl::StrCat("default_value of ", field.full_name(), ": ", base::Quoted(text), " ", status.message()));
       }
     }
   }

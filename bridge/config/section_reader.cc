@@ -15,10 +15,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/environment.h"
 #include "bridge/config/schema.h"
-#include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
 namespace {
@@ -68,7 +68,7 @@ std::string WrongKind(const YamlNode& node, absl::string_view wanted) {
     case YamlNode::Kind::kNull:
       return "has no value: write one, or remove the key for its default";
     case YamlNode::Kind::kScalar:
-      return absl::StrCat(Quoted(node.scalar), " stands where ", wanted);
+      return absl::StrCat(base::Quoted(node.scalar), " stands where ", wanted);
     case YamlNode::Kind::kList:
       return absl::StrCat("a list stands where ", wanted);
     case YamlNode::Kind::kMap:
@@ -131,10 +131,10 @@ class SectionReader {
     }
     const absl::StatusOr<std::string> text = ExpandEnvironment(node.scalar);
     if (!text.ok()) {
-      return Error(node, path, absl::StrCat(Quoted(node.scalar), " ", text.status().message()));
+      return Error(node, path, absl::StrCat(base::Quoted(node.scalar), " ", text.status().message()));
     }
     const absl::Status status = SetValue(field, *text, message);
-    return status.ok() ? status : Error(node, path, absl::StrCat(Quoted(*text), " ", status.message()));
+    return status.ok() ? status : Error(node, path, absl::StrCat(base::Quoted(*text), " ", status.message()));
   }
 
   absl::Status Error(const YamlNode& node, absl::string_view path, absl::string_view what) const {

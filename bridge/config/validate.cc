@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
 #include "bridge/config/schema.h"
@@ -120,7 +121,7 @@ absl::Status ValidateAddresses(const v1::Config& config) {
     for (size_t j = 0; j < i; ++j) {
       ASSIGN_OR_RETURN(const Address address, ParseAddress(listeners[i].address));
       if (listeners[i].address == listeners[j].address && address.port != 0) {
-        return absl::InvalidArgumentError(absl::StrCat(listeners[i].path, ": ", Quoted(listeners[i].address),
+        return absl::InvalidArgumentError(absl::StrCat(listeners[i].path, ": ", base::Quoted(listeners[i].address),
                                                        " is taken by ", listeners[j].path,
                                                        ": each needs a port of its own"));
       }

@@ -5,7 +5,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -15,8 +14,6 @@ namespace {
 
 // The largest google.protobuf.Duration there is.
 constexpr absl::Duration kDurationMax = absl::Seconds(315'576'000'000);
-
-constexpr size_t kQuotedBytesMax = 100;
 
 struct SizeUnit {
   absl::string_view name;
@@ -94,13 +91,6 @@ std::string FormatSize(uint64_t bytes) {
     }
   }
   return absl::StrCat(bytes);
-}
-
-std::string Quoted(absl::string_view value) {
-  if (value.size() <= kQuotedBytesMax) {
-    return absl::StrCat("\"", absl::CHexEscape(value), "\"");
-  }
-  return absl::StrCat("\"", absl::CHexEscape(value.substr(0, kQuotedBytesMax)), "...\"");
 }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {

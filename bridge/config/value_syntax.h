@@ -26,9 +26,6 @@ absl::StatusOr<uint64_t> ParseCount(absl::string_view text, uint64_t max);
 // As ParseSize reads it, in the largest unit that leaves a whole number: "64MiB".
 std::string FormatSize(uint64_t bytes);
 
-// `value` in quotes for an error message, escaped and shortened.
-std::string Quoted(absl::string_view value);
-
 absl::Duration FromProto(const google::protobuf::Duration& duration);
 // REQUIRES: `duration` is what ParseDuration returned.
 google::protobuf::Duration ToProto(absl::Duration duration);

@@ -5,12 +5,13 @@
 #include <cctype>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+
+#include "bridge/base/shown.h"
 
 namespace bridge::http {
 namespace {
@@ -25,11 +26,6 @@ bool IsToken(absl::string_view text) { return !text.empty() && std::all_of(text.
 bool IsFieldValueChar(char c) {
   const auto byte = static_cast<unsigned char>(c);
   return c == '\t' || (byte >= 0x20 && byte != 0x7f);
-}
-
-std::string Shown(absl::string_view text) {
-  constexpr size_t kShownMax = 60;
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kShownMax)), text.size() > kShownMax ? "..." : "", "\"");
 }
 
 Refusal BadRequest(std::string detail) { return {.status = 400, .detail = std::move(detail)}; }
@@ -49,18 +45,19 @@ std::optional<Refusal> CheckTarget(RequestHead* head) {
     return std::nullopt;
   }
   if (target.empty() || target[0] != '/') {
-    return BadRequest(absl::StrCat("request target ", Shown(target), ": must start with /"));
+    return BadRequest(absl::StrCat("request target ", base::Quoted(target), ": must start with /"));
   }
   for (size_t i = 0; i < target.size(); ++i) {
     const auto byte = static_cast<unsigned char>(target[i]);
     if (byte <= 0x20 || byte >= 0x7f || byte == '#') {
-      return BadRequest(absl::StrCat("request target ", Shown(target), ": byte ", i, " has to be percent-encoded"));
+      return BadRequest(
+          absl::StrCat("request target ", base::Quoted(target), ": byte ", i, " has to be percent-encoded"));
     }
     if (byte == '%') {
       const absl::string_view hex = target.substr(i + 1, 2);
       if (hex.size() != 2 || !absl::ascii_isxdigit(static_cast<unsigned char>(hex[0])) ||
           !absl::ascii_isxdigit(static_cast<unsigned char>(hex[1])) || hex == "00") {
-        return BadRequest(absl::StrCat("request target ", Shown(target), ": % at ", i,
+        return BadRequest(absl::StrCat("request target ", base::Quoted(target), ": % at ", i,
                                        " is not followed by two hexadecimal digits other than 00"));
       }
     }
@@ -71,8 +68,8 @@ std::optional<Refusal> CheckTarget(RequestHead* head) {
 std::optional<Refusal> ParseRequestLine(absl::string_view line, RequestHead* head) {
   const std::vector<absl::string_view> parts = absl::StrSplit(line, ' ');
   if (parts.size() != 3 || !IsToken(parts[0])) {
-    return BadRequest(
-        absl::StrCat("request line ", Shown(line), ": must be METHOD, target and version, with one space between"));
+    return BadRequest(absl::StrCat("request line ", base::Quoted(line),
+                                   ": must be METHOD, target and version, with one space between"));
   }
   head->method = parts[0];
   head->target = parts[1];
@@ -82,13 +79,14 @@ std::optional<Refusal> ParseRequestLine(absl::string_view line, RequestHead* hea
   } else if (version == "HTTP/1.0") {
     head->minor_version = 0;
   } else if (absl::StartsWith(version, "HTTP/") && version.size() == 8) {
-    return Refusal{.status = 505,
-                   .detail = absl::StrCat("version ", Shown(version), ": HTTP/1.1 and HTTP/1.0 are spoken here")};
+    return Refusal{
+        .status = 505,
+        .detail = absl::StrCat("version ", base::Quoted(version), ": HTTP/1.1 and HTTP/1.0 are spoken here")};
   } else {
-    return BadRequest(absl::StrCat("version ", Shown(version), ": must be HTTP/1.1 or HTTP/1.0"));
+    return BadRequest(absl::StrCat("version ", base::Quoted(version), ": must be HTTP/1.1 or HTTP/1.0"));
   }
   if (std::find(kMethods.begin(), kMethods.end(), head->method) == kMethods.end()) {
-    return Refusal{.status = 501, .detail = absl::StrCat("method ", Shown(head->method), " is not known here")};
+    return Refusal{.status = 501, .detail = absl::StrCat("method ", base::Quoted(head->method), " is not known here")};
   }
   return CheckTarget(head);
 }
@@ -97,7 +95,7 @@ std::optional<Refusal> ParseHeader(absl::string_view line, RequestHead* head) {
   const size_t colon = line.find(':');
   const absl::string_view name = line.substr(0, colon);
   if (colon == absl::string_view::npos || !IsToken(name)) {
-    return BadRequest(absl::StrCat("header line ", Shown(line),
+    return BadRequest(absl::StrCat("header line ", base::Quoted(line),
                                    ": must be a name, a colon directly behind it, and a value; lines are not folded"));
   }
   const absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
@@ -118,7 +116,7 @@ std::optional<Refusal> CheckHost(RequestHead* head) {
       ++count;
       const auto host = HostOfAuthority(header.value);
       if (!host) {
-        return BadRequest(absl::StrCat("Host ", Shown(header.value), ": must be a host and perhaps a port"));
+        return BadRequest(absl::StrCat("Host ", base::Quoted(header.value), ": must be a host and perhaps a port"));
       }
       head->host = *host;
     }
@@ -138,26 +136,28 @@ std::optional<Refusal> CheckFraming(RequestHead* head) {
         return absl::ascii_isdigit(static_cast<unsigned char>(c));
       });
       if (has_length || !is_number || !absl::SimpleAtoi(header.value, &length)) {
-        return BadRequest(absl::StrCat("Content-Length ", Shown(header.value), ": must be one decimal number"));
+        return BadRequest(absl::StrCat("Content-Length ", base::Quoted(header.value), ": must be one decimal number"));
       }
       has_length = true;
       head->content_length = length;
     } else if (absl::EqualsIgnoreCase(header.name, "Transfer-Encoding")) {
       if (head->is_chunked || !absl::EqualsIgnoreCase(header.value, "chunked")) {
-        return Refusal{
-            .status = 501,
-            .detail = absl::StrCat("Transfer-Encoding ", Shown(header.value), ": only one, chunked, is known here")};
+        return Refusal{.status = 501,
+                       .detail = absl::StrCat("Transfer-Encoding ", base::Quoted(header.value),
+                                              ": only one, chunked, is known here")};
       }
       head->is_chunked = true;
     } else if (absl::EqualsIgnoreCase(header.name, "Content-Encoding")) {
       if (!absl::EqualsIgnoreCase(header.value, "identity")) {
-        return Refusal{.status = 415,
-                       .detail = absl::StrCat("Content-Encoding ", Shown(header.value), ": send the body as it is")};
+        return Refusal{
+            .status = 415,
+            .detail = absl::StrCat("Content-Encoding ", base::Quoted(header.value), ": send the body as it is")};
       }
     } else if (absl::EqualsIgnoreCase(header.name, "Expect")) {
       if (!absl::EqualsIgnoreCase(header.value, "100-continue")) {
-        return Refusal{.status = 417,
-                       .detail = absl::StrCat("Expect ", Shown(header.value), ": only 100-continue is known here")};
+        return Refusal{
+            .status = 417,
+            .detail = absl::StrCat("Expect ", base::Quoted(header.value), ": only 100-continue is known here")};
       }
       head->expects_continue = head->minor_version == 1;
     }

@@ -1,6 +1,5 @@
 #include "bridge/http/subscribe_request.h"
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -10,12 +9,12 @@
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/http/v1/http.pb.h"
 #include "bridge/topic/event_type.h"
 #include "bridge/topic/pattern.h"
@@ -25,11 +24,8 @@ namespace {
 
 constexpr absl::string_view kQueryExample = "/events?topic=orders.*&topic=alerts.>";
 constexpr absl::string_view kBodyExample = R"({"topics": ["orders.*", "alerts.>"]})";
-
-std::string Shown(absl::string_view text) {
-  constexpr size_t kShownMax = 100;
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kShownMax)), text.size() > kShownMax ? "..." : "", "\"");
-}
+constexpr size_t kParameterShownMax = 100;
+constexpr size_t kJsonErrorShownMax = 300;
 
 // What a client asked for, in either form, as text.
 struct Raw {
@@ -72,9 +68,9 @@ std::variant<Raw, Problem> ReadQuery(const httplib::Request& request) {
       is_first = set_once(&raw.heartbeat, &has_heartbeat, value);
     } else {
       return Problem{.detail = absl::StrCat(
-                         "the query parameter ", Shown(name),
+                         "the query parameter ", base::Quoted(name),
                          " is not known; known are topic, type, lastEventId, last_event_id, replay and heartbeat"),
-                     .parameter = absl::CHexEscape(name.substr(0, 100)),
+                     .parameter = base::Shown(name, kParameterShownMax),
                      .example = std::string(kQueryExample)};
     }
     if (!is_first) {
@@ -94,18 +90,16 @@ std::variant<Raw, Problem> ReadBody(const httplib::Request& request) {
   if (!absl::EqualsIgnoreCase(media_type, "application/json")) {
     return Problem{
         .status = 415,
-        .detail = absl::StrCat("the content type ", Shown(content_type), " is not taken; send application/json"),
+        .detail = absl::StrCat("the content type ", base::Quoted(content_type), " is not taken; send application/json"),
         .parameter = "Content-Type",
         .example = "application/json"};
   }
   v1::SubscribeRequest body;
   const auto status = google::protobuf::util::JsonStringToMessage(request.body, &body);
   if (!status.ok()) {
-    return Problem{
-        .detail = absl::StrCat("the body is not the JSON of a subscription: ",
-                               absl::CHexEscape(absl::string_view(status.message().data(),
-                                                                  std::min<size_t>(status.message().size(), 300)))),
-        .example = std::string(kBodyExample)};
+    return Problem{.detail = absl::StrCat("the body is not the JSON of a subscription: ",
+                                          base::Shown(std::string(status.message()), kJsonErrorShownMax)),
+                   .example = std::string(kBodyExample)};
   }
   Raw raw{.topics = {body.topics().begin(), body.topics().end()},
           .types = {body.types().begin(), body.types().end()},
@@ -146,7 +140,7 @@ std::optional<Problem> ReadReplay(const Raw& raw, hub::Start* start) {
   } else if (is_number && absl::SimpleAtoi(*raw.replay, &start->count)) {
     start->kind = hub::Start::Kind::kReplayLast;
   } else {
-    return Problem{.detail = absl::StrCat("replay ", Shown(*raw.replay), ": must be a whole number or \"all\""),
+    return Problem{.detail = absl::StrCat("replay ", base::Quoted(*raw.replay), ": must be a whole number or \"all\""),
                    .parameter = "replay",
                    .example = "replay=100"};
   }
@@ -179,7 +173,7 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
   for (const std::string& type : raw.types) {
     if (type.empty() || type.size() > topic::kTypeBytesMax ||
         absl::string_view(type).find_first_of(absl::string_view("\r\n\0", 3)) != absl::string_view::npos) {
-      return Problem{.detail = absl::StrCat("type ", Shown(type), ": must have 1 to ", topic::kTypeBytesMax,
+      return Problem{.detail = absl::StrCat("type ", base::Quoted(type), ": must have 1 to ", topic::kTypeBytesMax,
                                             " bytes, and no CR, LF or NUL"),
                      .parameter = raw.types_name,
                      .example = "type=update"};
@@ -214,9 +208,10 @@ std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Req
     return *std::move(problem);
   }
   if (!raw.heartbeat.empty() && raw.heartbeat != "event" && raw.heartbeat != "comment") {
-    return Problem{.detail = absl::StrCat("heartbeat ", Shown(raw.heartbeat), ": must be \"event\" or \"comment\""),
-                   .parameter = "heartbeat",
-                   .example = "heartbeat=event"};
+    return Problem{
+        .detail = absl::StrCat("heartbeat ", base::Quoted(raw.heartbeat), ": must be \"event\" or \"comment\""),
+        .parameter = "heartbeat",
+        .example = "heartbeat=event"};
   }
   result.wants_heartbeat_events = raw.heartbeat == "event";
   return result;

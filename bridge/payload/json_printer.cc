@@ -8,9 +8,14 @@
 
 #include "absl/strings/str_cat.h"
 
-#include "bridge/payload/shown.h"
+#include "bridge/base/shown.h"
 
 namespace bridge::payload {
+namespace {
+
+constexpr size_t kJsonErrorShownMax = 200;
+
+}  // namespace
 
 absl::Status TooDeepError() {
   return absl::InvalidArgumentError(absl::StrCat("its JSON is nested deeper than ", kJsonLevelsMax, " levels"));
@@ -24,7 +29,8 @@ absl::Status JsonPrinter::Print(const google::protobuf::Message& message, Bounde
   const auto status = google::protobuf::util::BinaryToJsonStream(
       resolver_, absl::StrCat("type.googleapis.com/", message.GetDescriptor()->full_name()), &input, &output, options);
   if (!status.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat("has no JSON: ", Shown(std::string(status.message()))));
+    return absl::InvalidArgumentError(
+        absl::StrCat("has no JSON: ", base::Shown(std::string(status.message()), kJsonErrorShownMax)));
   }
   return absl::OkStatus();
 }

@@ -19,8 +19,8 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
-#include "bridge/payload/shown.h"
 
 namespace bridge::payload {
 namespace {
@@ -32,6 +32,7 @@ using google::protobuf::util::TypeResolver;
 
 // Far more than the API of a large company.
 constexpr size_t kDescriptorSetBytesMax = size_t{64} << 20;
+constexpr size_t kTypeShownMax = 200;
 constexpr absl::string_view kUrlPrefix = "type.googleapis.com";
 
 // The part of a type URL that counts: what is behind the last slash. Empty where there is none.
@@ -193,12 +194,14 @@ absl::StatusOr<std::unique_ptr<const TypeRegistry>> TypeRegistry::Create(
 absl::StatusOr<const google::protobuf::Descriptor*> TypeRegistry::Find(absl::string_view type_url) const {
   const absl::string_view name = TypeNameOf(type_url);
   if (name.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "type_url \"", Shown(type_url), "\" names no type; write type.googleapis.com/ and the type's full name"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("type_url ", base::Quoted(type_url, kTypeShownMax),
+                     " names no type; write type.googleapis.com/ and the type's full name"));
   }
   const google::protobuf::Descriptor* const type = pool_.FindMessageTypeByName(std::string(name));
   if (type == nullptr || type->options().map_entry()) {
-    return absl::InvalidArgumentError(absl::StrCat("type ", Shown(name), " is in none of payload.descriptor_sets"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("type ", base::Shown(name, kTypeShownMax), " is in none of payload.descriptor_sets"));
   }
   return type;
 }

@@ -8,11 +8,11 @@
 #include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/sse/encoder.h"
 #include "bridge/topic/event_type.h"
@@ -34,11 +34,6 @@ constexpr int kRecursionLimit = 300;
 constexpr size_t kRejectionTextsMax = 10'000;
 // With more than this it gets none, and its stream ends: the rejections would be larger than the request.
 constexpr size_t kEventsRejectedMax = 100'000;
-
-std::string Shown(absl::string_view text) {
-  constexpr size_t kShownMax = 60;
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kShownMax)), text.size() > kShownMax ? "..." : "", "\"");
-}
 
 // The number of events in a request and its id, without parsing the events: a few bytes of each would become a hundred
 // in memory.
@@ -86,7 +81,8 @@ void Reject(uint32_t index, const absl::Status& why, v1::Ack* ack) {
 
 absl::Status CheckType(const std::string& type) {
   const absl::Status status = topic::CheckEventType(type);
-  return status.ok() ? status : absl::Status(status.code(), absl::StrCat("type ", Shown(type), ": ", status.message()));
+  return status.ok() ? status
+                     : absl::Status(status.code(), absl::StrCat("type ", base::Quoted(type), ": ", status.message()));
 }
 
 absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration min, absl::Duration max) {
@@ -105,7 +101,7 @@ absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration mi
 absl::Status CheckKey(const v1::Event& event) {
   const std::string& key = event.idempotency_key();
   if (key.size() > kKeyBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("idempotency_key ", Shown(key), ": has ", key.size(),
+    return absl::InvalidArgumentError(absl::StrCat("idempotency_key ", base::Quoted(key), ": has ", key.size(),
                                                    " bytes; at most ", kKeyBytesMax, " are allowed"));
   }
   if (!key.empty() && event.ephemeral()) {
@@ -120,7 +116,7 @@ absl::Status CheckKey(const v1::Event& event) {
 absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const {
   ASSIGN_OR_RETURN(Outline outline, OutlineOf(bytes));
   if (outline.request_id.size() > kRequestIdBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("request_id ", Shown(outline.request_id), ": has ",
+    return absl::InvalidArgumentError(absl::StrCat("request_id ", base::Quoted(outline.request_id), ": has ",
                                                    outline.request_id.size(), " bytes; at most ", kRequestIdBytesMax,
                                                    " are allowed"));
   }

@@ -2,22 +2,13 @@
 
 #include <algorithm>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "bridge/base/shown.h"
 #include "bridge/topic/topic.h"
 
 namespace bridge::topic {
 namespace {
-
-// Enough of a text to find it by; messages travel in acks and logs.
-constexpr size_t kQuotedBytesMax = 64;
-
-// In double quotes, whatever it holds.
-std::string Quote(absl::string_view text) {
-  return absl::StrCat("\"", absl::CHexEscape(text.substr(0, kQuotedBytesMax)),
-                      text.size() > kQuotedBytesMax ? "...\"" : "\"");
-}
 
 // The end of a sentence that starts with the name of the token's text; "" where nothing is wrong.
 std::string WhatIsWrong(const TokenInText& part, absl::FunctionRef<std::string(const TokenInText&)> complaint) {
@@ -30,7 +21,7 @@ std::string WhatIsWrong(const TokenInText& part, absl::FunctionRef<std::string(c
 absl::Status CheckTokens(const Grammar& grammar, absl::string_view text,
                          absl::FunctionRef<std::string(const TokenInText&)> complaint) {
   const auto error = [&](const std::string& wrong, absl::string_view right) {
-    return absl::InvalidArgumentError(absl::StrCat(grammar.name, " ", Quote(text), ": ", wrong, "; ", right));
+    return absl::InvalidArgumentError(absl::StrCat(grammar.name, " ", base::Quoted(text), ": ", wrong, "; ", right));
   };
   if (text.empty()) {
     return error("is empty", grammar.rule);
@@ -57,7 +48,7 @@ absl::Status CheckTokens(const Grammar& grammar, absl::string_view text,
 
 std::string ComplaintAboutByte(absl::string_view token) {
   const auto wrong = std::ranges::find_if(token, [](char byte) { return ClassOf(byte) != ByteClass::kToken; });
-  return wrong == token.end() ? "" : absl::StrCat("has the byte ", Quote(absl::string_view(wrong, 1)));
+  return wrong == token.end() ? "" : absl::StrCat("has the byte ", base::Quoted(absl::string_view(wrong, 1)));
 }
 
 }  // namespace bridge::topic

@@ -78,13 +78,6 @@ TEST(ValueSyntaxTest, FormatSizeIsReadBackUnchanged) {
   EXPECT_EQ(*ParseSize(FormatSize(std::numeric_limits<uint64_t>::max())), std::numeric_limits<uint64_t>::max());
 }
 
-TEST(ValueSyntaxTest, QuotedEscapesAndShortens) {
-  EXPECT_EQ(Quoted("a\n\"b\x1b"), R"("a\n\"b\x1b")");
-  const std::string quoted = Quoted(std::string(10000, 'x'));
-  EXPECT_LT(quoted.size(), 110U);
-  EXPECT_THAT(quoted, HasSubstr("..."));
-}
-
 TEST(ValueSyntaxTest, DurationsSurviveTheProto) {
   for (const char* text : {"0s", "1ns", "999ms", "1h30m0.000000001s", "87660000h"}) {
     EXPECT_EQ(FromProto(ToProto(*ParseDuration(text))), *ParseDuration(text)) << text;
