@@ -1,6 +1,7 @@
 #include "bridge/sse/frame.h"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <charconv>
 #include <limits>
@@ -9,14 +10,7 @@
 namespace bridge::sse {
 namespace {
 
-size_t HexDigits(size_t number) {
-  size_t digits = 1;
-  while (number >= 16) {
-    number /= 16;
-    ++digits;
-  }
-  return digits;
-}
+size_t HexDigits(size_t number) { return (static_cast<size_t>(std::bit_width(number | 1)) + 3) / 4; }
 
 }  // namespace
 
