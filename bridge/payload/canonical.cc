@@ -30,11 +30,11 @@ absl::Status CheckValue(const Message& value) {
   const Reflection& reflection = *value.GetReflection();
   const FieldDescriptor* const kind = reflection.GetOneofFieldDescriptor(value, value.GetDescriptor()->oneof_decl(0));
   if (kind == nullptr) {
-    return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value");
+    return UnsetValueError();
   }
   if (kind->number() == google::protobuf::Value::kNumberValueFieldNumber &&
       !std::isfinite(reflection.GetDouble(value, kind))) {
-    return absl::InvalidArgumentError("a google.protobuf.Value in it is NaN or infinite; JSON has no such number");
+    return NotFiniteError();
   }
   return absl::OkStatus();
 }

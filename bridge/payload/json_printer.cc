@@ -21,6 +21,12 @@ absl::Status TooDeepError() {
   return absl::InvalidArgumentError(absl::StrCat("its JSON is nested deeper than ", kJsonLevelsMax, " levels"));
 }
 
+absl::Status UnsetValueError() {
+  return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value");
+}
+
+absl::Status NotFiniteError() { return absl::InvalidArgumentError("a number in it is NaN or infinite; JSON has none"); }
+
 absl::Status JsonPrinter::Print(const google::protobuf::Message& message, BoundedOutput& output) const {
   const std::string bytes = SerializedInOrder(message);
   google::protobuf::io::ArrayInputStream input(bytes.data(), static_cast<int>(bytes.size()));

@@ -18,6 +18,9 @@ inline constexpr int kJsonLevelsMax = 64;
 
 // The error of a payload with more. Like this folder's other errors, it goes on from the name of what is nested.
 absl::Status TooDeepError();
+// The errors of a google.protobuf.Value that is not set, and of a number that JSON cannot have.
+absl::Status UnsetValueError();
+absl::Status NotFiniteError();
 
 // How a message's fields are called in JSON.
 enum class JsonNames : uint8_t { kLowerCamel, kOriginal };

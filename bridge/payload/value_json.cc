@@ -22,10 +22,6 @@ using google::protobuf::Value;
 // protobuf 3.21 prints no Value with more levels than this: it counts two messages for each, and stops at 64.
 constexpr int kPrinterLevelsMax = 32;
 
-absl::Status UnsetError() {
-  return absl::InvalidArgumentError("a google.protobuf.Value in it is not set; null is written null_value");
-}
-
 // Checks a Value, and finds the ones in it that the printer cannot print.
 class Surveyor {
  public:
@@ -34,11 +30,9 @@ class Surveyor {
     NoteUnknownFields(value);
     switch (value.kind_case()) {
       case Value::KIND_NOT_SET:
-        return UnsetError();
+        return UnsetValueError();
       case Value::kNumberValue:
-        return std::isfinite(value.number_value())
-                   ? absl::StatusOr<int>(0)
-                   : absl::InvalidArgumentError("a number in it is NaN or infinite; JSON has none");
+        return std::isfinite(value.number_value()) ? absl::StatusOr<int>(0) : NotFiniteError();
       case Value::kListValue:
       case Value::kStructValue:
         return LevelsOfContainer(value, level + 1);
