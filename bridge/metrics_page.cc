@@ -1,6 +1,8 @@
 #include "bridge/metrics_page.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <limits>
 #include <utility>
 
@@ -87,17 +89,24 @@ uint64_t Sum(const MetricsSources& sources, base::Metric hub::HubMetrics::* memb
   return sum;
 }
 
+// `Reason` is the enum that the array's places stand for.
+template <typename Reason, size_t reasons>
+void AddByReason(const MetricsSources& sources, std::array<base::Metric, reasons> hub::HubMetrics::* member,
+                 Page* page) {
+  for (size_t i = 0; i < reasons; ++i) {
+    uint64_t sum = 0;
+    for (const auto* hub : sources.hubs) {
+      sum += (hub->*member)[i].value();
+    }
+    page->Value(sum, {Label("reason", hub::NameOf(static_cast<Reason>(i)))});
+  }
+}
+
 void AddStreams(const MetricsSources& sources, Page* page) {
   page->Gauge("event_streams", "Event streams that are open.").Value(sources.events->open_streams());
   page->Counter("event_streams_opened_total", "Event streams that have been opened.").Value(sources.events->opened());
   page->Counter("event_streams_closed_total", "Event streams that have ended, by reason.");
-  for (size_t i = 0; i < hub::kEndReasons; ++i) {
-    uint64_t sum = 0;
-    for (const auto* hub : sources.hubs) {
-      sum += hub->ends[i].value();
-    }
-    page->Value(sum, {Label("reason", hub::NameOf(static_cast<hub::EndReason>(i)))});
-  }
+  AddByReason<hub::EndReason>(sources, &hub::HubMetrics::ends, page);
   page->Counter("event_streams_refused_total", "Event streams that were not opened, by reason.");
   page->Value(sources.events->bad_requests(), {Label("reason", "bad_request")});
   for (size_t i = 0; i < http::kPassingRefusals; ++i) {
@@ -105,13 +114,7 @@ void AddStreams(const MetricsSources& sources, Page* page) {
     page->Value(sources.events->refused(refusal), {Label("reason", http::NameOf(refusal))});
   }
   page->Counter("gaps_total", "Times that a stream was told that events may be missing, by reason.");
-  for (size_t i = 0; i < hub::kGapReasons; ++i) {
-    uint64_t sum = 0;
-    for (const auto* hub : sources.hubs) {
-      sum += hub->gaps[i].value();
-    }
-    page->Value(sum, {Label("reason", hub::NameOf(static_cast<hub::GapReason>(i)))});
-  }
+  AddByReason<hub::GapReason>(sources, &hub::HubMetrics::gaps, page);
 }
 
 void AddDeliveries(const MetricsSources& sources, Page* page) {
