@@ -257,6 +257,13 @@ describe('examples/browser', () => {
     );
   const state = (value) => eventually(async () => (await page.evaluate(() => window.states.at(-1))) === value, { describe: () => `state ${value}` });
 
+  // What is published after the close does not arrive.
+  const assertCloses = async (wanted) => {
+    await page.evaluate(() => window.close());
+    await publish(1);
+    assert.deepEqual(await events(), wanted);
+  };
+
   const openWrapper = (target, options) => window.examples.openEventStream(target, options);
 
   test('event-source.js comes back after a final error, and misses nothing', async () => {
@@ -295,9 +302,7 @@ describe('examples/browser', () => {
     await openExample(openWrapper, { query: 'topic=orders.>&lastEventId=1-1' });
     await eventually(() => page.evaluate(() => window.gaps.length === 1));
     assert.equal(await page.evaluate(() => window.gaps[0].reason), 'epoch');
-    await page.evaluate(() => window.close());
-    await publish(1);
-    assert.deepEqual(await events(), []);
+    await assertCloses([]);
   });
 
   test('fetch-event-source.js sends a token, and resumes after cuts and after a clean end', async () => {
@@ -362,9 +367,7 @@ describe('examples/browser', () => {
     assert.equal(proxy.accepted, before, 'a new render opened a new stream');
     await page.evaluate(() => window.render('b'));
     await eventually(() => proxy.accepted > before);
-    await page.evaluate(() => window.close());
-    await publish(1);
-    assert.deepEqual(await events(), wanted);
+    await assertCloses(wanted);
   });
 
   test('the Vue composable holds a stream while its component is mounted, and follows its url', async () => {
@@ -390,8 +393,6 @@ describe('examples/browser', () => {
     await page.evaluate(() => { window.topic.value = 'b'; });
     await eventually(() => proxy.accepted > before);
     await state('open');
-    await page.evaluate(() => window.close());
-    await publish(1);
-    assert.deepEqual(await events(), wanted);
+    await assertCloses(wanted);
   });
 });

@@ -130,10 +130,13 @@ class PublisherClientTest : public ::testing::Test {
     for (int i = first; i < end; ++i) ASSERT_TRUE(client.Publish(TextEvent(i), absl::Now() + kPatience).ok());
   }
 
-  static std::vector<std::string> Texts(int count) {
+  // Closes the client; then the log has the events 0 to `events` less 1 in order, and they took `streams` streams.
+  void ExpectAllAfterClose(PublisherClient& client, int events, size_t streams) {
+    EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
     std::vector<std::string> texts;
-    for (int i = 0; i < count; ++i) texts.push_back(absl::StrCat(i));
-    return texts;
+    for (int i = 0; i < events; ++i) texts.push_back(absl::StrCat(i));
+    EXPECT_THAT(bridge_.texts(), ElementsAreArray(texts));
+    EXPECT_EQ(bridge_.streams(), streams);
   }
 
   FakeBridge bridge_;
@@ -142,9 +145,7 @@ class PublisherClientTest : public ::testing::Test {
 TEST_F(PublisherClientTest, PublishesInOrderOnOneStream) {
   PublisherClient client(Options());
   PublishTexts(client, 0, 1000);
-  EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
-  EXPECT_THAT(bridge_.texts(), ElementsAreArray(Texts(1000)));
-  EXPECT_EQ(bridge_.streams(), 1U);
+  ExpectAllAfterClose(client, 1000, 1);
 }
 
 TEST_F(PublisherClientTest, ResendsWhatHasNoAckFirstAndInOrder) {
@@ -163,9 +164,7 @@ TEST_F(PublisherClientTest, ResendsWhatHasNoAckFirstAndInOrder) {
   options.request_events_max = 3;
   PublisherClient client(std::move(options));
   PublishTexts(client, 0, 1000);
-  EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
-  EXPECT_THAT(bridge_.texts(), ElementsAreArray(Texts(1000)));
-  EXPECT_EQ(bridge_.streams(), 9U);
+  ExpectAllAfterClose(client, 1000, 9);
 }
 
 TEST_F(PublisherClientTest, LeavesADrainingBridgeWithEveryAck) {
@@ -182,9 +181,7 @@ TEST_F(PublisherClientTest, LeavesADrainingBridgeWithEveryAck) {
   PublishTexts(client, 0, 500);
   half_closed.WaitForNotification();
   PublishTexts(client, 500, 1000);
-  EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
-  EXPECT_THAT(bridge_.texts(), ElementsAreArray(Texts(1000)));
-  EXPECT_EQ(bridge_.streams(), 2U);
+  ExpectAllAfterClose(client, 1000, 2);
 }
 
 TEST_F(PublisherClientTest, TellsOfARefusedEventAndGoesOn) {
@@ -239,9 +236,7 @@ TEST_F(PublisherClientTest, SendsAgainWhatMayPassLaterBeforeWhatCameAfter) {
   options.request_events_max = 1;
   PublisherClient client(std::move(options));
   PublishTexts(client, 0, 10);
-  EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
-  EXPECT_THAT(bridge_.texts(), ElementsAreArray(Texts(10)));
-  EXPECT_EQ(bridge_.streams(), 2U);
+  ExpectAllAfterClose(client, 10, 2);
 }
 
 TEST_F(PublisherClientTest, BoundsWhatWaitsAndSaysWhatIsLeft) {

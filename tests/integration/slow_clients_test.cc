@@ -32,7 +32,7 @@ TEST(SlowClients, GetAGapWhenHistoryPassesThemAndGoOn) {
   const BridgeProcess bridge({"log.history.max_events=50"});
   Publisher publisher(bridge.grpc_target());
   SseClient slow(bridge.http_port(), StalledOn("a"));
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 1));
   PublishKilobytes(&publisher, "a", 2000);
   const std::string last_id = publisher.Publish(TextEvent("a", "last")).first_id();
 
@@ -58,7 +58,7 @@ TEST(SlowClients, AreToldAndDisconnectedWherePolicySaysSo) {
   const BridgeProcess bridge({"log.history.max_events=50", "http.slow_client=disconnect"});
   Publisher publisher(bridge.grpc_target());
   SseClient slow(bridge.http_port(), StalledOn("a"));
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 1));
   PublishKilobytes(&publisher, "a", 2000);
   std::optional<SseEvent> event;
   do {
@@ -76,7 +76,7 @@ TEST(SlowClients, AreClosedWhenTheyTakeNothingForTheSendTimeout) {
   SseClient stalled(bridge.http_port(), StalledOn("a"));
   SseClient idle(bridge.http_port(), "/events?topic=b");
   idle.ReadOpen();
-  absl::SleepFor(absl::Milliseconds(200));
+  ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 2));
   PublishKilobytes(&publisher, "a", 1000);
   EXPECT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams_closed_total{reason=\"stalled\"}", 1, absl::Seconds(5)));
   EXPECT_EQ(bridge.Metric("sse_bridge_event_streams"), 1);  // the idle one is not stalled
@@ -129,7 +129,7 @@ TEST(SlowClients, OneThatReadsALittleAtATimeGetsEverythingInOrder) {
   const BridgeProcess bridge;
   Publisher publisher(bridge.grpc_target());
   SseClient slow(bridge.http_port(), StalledOn("a"));
-  absl::SleepFor(absl::Milliseconds(100));
+  ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 1));
   std::vector<v1::Event> events;
   for (int i = 0; i < 1000; ++i) {
     events.push_back(TextEvent("a", absl::StrCat(i, " ", std::string(kKilobyte, 'x'))));
