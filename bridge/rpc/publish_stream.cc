@@ -7,6 +7,7 @@
 #include <grpcpp/impl/codegen/proto_utils.h>
 
 #include "absl/random/random.h"
+#include "absl/strings/str_cat.h"
 
 namespace bridge::rpc {
 namespace {
@@ -16,6 +17,10 @@ constexpr size_t kRequestsInFlightMax = 10'000;
 
 // Acks and the requests that they are for, in one response: a client's limit for a message is 4 MiB by default.
 constexpr uint64_t kResponseBytesMax = uint64_t{1} << 20;
+
+// A publisher that has been told of its stream's age has so long to open another and half-close this one. The comment
+// of grpc.stream_max_age says it too.
+constexpr absl::Duration kToReconnect = absl::Seconds(10);
 
 absl::StatusOr<std::vector<log::Appended>> NotAfterAFailure() {
   return absl::UnavailableError("an event before this one could not be appended; send it again after that one");
@@ -33,12 +38,16 @@ std::shared_ptr<PublishStream> PublishStream::Create(const Parts& parts, const L
 void PublishStream::Begin() {
   if (limits_.age_max > absl::ZeroDuration()) {
     absl::BitGen random;
-    const absl::Time end = absl::Now() + limits_.age_max * absl::Uniform(random, 0.9, 1.1);
-    age_alarm_.Set(absl::ToChronoTime(end), [weak = weak_from_this()](bool is_due) {
-      if (const auto alive = weak.lock(); is_due && alive) {
-        alive->TellDraining();
-      }
-    });
+    const absl::Time is_old = absl::Now() + limits_.age_max * absl::Uniform(random, 0.9, 1.1);
+    SetAlarm(is_old, [](PublishStream& stream) { stream.TellDraining(); }, &draining_alarm_);
+    SetAlarm(
+        is_old + kToReconnect,
+        [](PublishStream& stream) {
+          stream.End(absl::StrCat(
+              "the stream reached grpc.stream_max_age and went on for ", absl::FormatDuration(kToReconnect),
+              " after it was told to reconnect (draining); connect again and send what was not acked"));
+        },
+        &end_alarm_);
   }
   GoOn();
 }
@@ -49,6 +58,14 @@ PublishStream::PublishStream(const Parts& parts, const Limits& limits, absl::Any
   parts_.metrics->streams_opened.Add(1);
 }
 
+void PublishStream::SetAlarm(absl::Time time, void (*action)(PublishStream&), grpc::Alarm* alarm) {
+  alarm->Set(absl::ToChronoTime(time), [weak = weak_from_this(), action](bool is_due) {
+    if (const auto alive = weak.lock(); is_due && alive) {
+      action(*alive);
+    }
+  });
+}
+
 void PublishStream::TellDraining() {
   {
     absl::MutexLock lock(&mutex_);
@@ -57,11 +74,12 @@ void PublishStream::TellDraining() {
   GoOn();
 }
 
-void PublishStream::End() {
+void PublishStream::End(const std::string& why) {
   {
     absl::MutexLock lock(&mutex_);
-    FinishWith(
-        grpc::Status(grpc::StatusCode::UNAVAILABLE, "the bridge stops; connect again and send what was not acked"));
+    if (!is_input_over_) {
+      FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, why));
+    }
   }
   GoOn();
 }
@@ -97,17 +115,20 @@ void PublishStream::OnReadDone(bool ok) {
 
 void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
   bytes += batch.records.size() * sizeof(log::Record);
-  parts_.budget->Add(bytes);
   uint64_t number = 0;
   bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);
+    if (is_finished_) {
+      return;  // what can get no ack is not appended; the publisher sends it again
+    }
     number = first_number_ + in_flight_.size();
     in_flight_.push_back({.ack = {}, .events = batch.records.size(), .bytes = bytes});
     events_in_flight_ += batch.records.size();
     bytes_in_flight_ += bytes;
     is_void = is_log_failed_;
   }
+  parts_.budget->Add(bytes);
   if (batch.records.empty()) {
     OnAppended(number, std::move(batch.ack), {}, std::vector<log::Appended>());
     return;
@@ -150,10 +171,8 @@ void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<u
     if (!appended.ok()) {
       FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
     }
-    while (is_done_ && !in_flight_.empty() && in_flight_.front().is_ready) {
-      released += in_flight_.front().bytes;  // nobody will read its ack
-      in_flight_.pop_front();
-      ++first_number_;
+    if (is_done_) {
+      released = DropReadyAcks();
     }
   }
   if (released > 0) {
@@ -219,6 +238,16 @@ bool PublishStream::TakeReadyAcks() {
   return true;
 }
 
+uint64_t PublishStream::DropReadyAcks() {
+  uint64_t released = 0;
+  while (!in_flight_.empty() && in_flight_.front().is_ready) {
+    released += in_flight_.front().bytes;
+    in_flight_.pop_front();
+    ++first_number_;
+  }
+  return released;
+}
+
 PublishStream::Next PublishStream::FindNext() {
   Next next;
   if (is_finished_) {
@@ -273,7 +302,8 @@ void PublishStream::GoOn() {
 }
 
 void PublishStream::OnDone() {
-  age_alarm_.Cancel();
+  draining_alarm_.Cancel();
+  end_alarm_.Cancel();
   absl::AnyInvocable<void(PublishStream*)> on_done;
   uint64_t released = 0;
   {
@@ -281,12 +311,7 @@ void PublishStream::OnDone() {
     is_finished_ = true;
     is_done_ = true;
     on_done = std::move(on_done_);
-    released = std::exchange(writing_bytes_, 0);
-    while (!in_flight_.empty() && in_flight_.front().is_ready) {
-      released += in_flight_.front().bytes;
-      in_flight_.pop_front();
-      ++first_number_;
-    }
+    released = std::exchange(writing_bytes_, 0) + DropReadyAcks();
   }
   parts_.budget->Release(released);
   parts_.metrics->streams.Sub(1);

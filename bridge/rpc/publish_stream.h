@@ -38,7 +38,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   struct Limits {
     uint64_t events_in_flight_max = 10'000;
     uint64_t bytes_in_flight_max = uint64_t{16} << 20;
-    // Zero for none.
+    // After it the publisher is told to reconnect, and some time later the stream ends. Zero for none.
     absl::Duration age_max;
   };
 
@@ -59,8 +59,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   // Tells the publisher to finish and reconnect.
   void TellDraining();
-  // Acks what is in flight and ends the stream with UNAVAILABLE.
-  void End();
+  // Acks what is in flight and ends the stream with UNAVAILABLE, or with OK where the publisher has half-closed.
+  void End(const std::string& why);
 
   // grpc::ServerBidiReactor.
   void OnReadDone(bool ok) override;
@@ -82,6 +82,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   PublishStream(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done);
 
+  void SetAlarm(absl::Time time, void (*action)(PublishStream&), grpc::Alarm* alarm);
+
   void Append(Intake::Batch batch, uint64_t bytes);
   void OnAppended(uint64_t number, v1::Ack ack, const std::vector<uint32_t>& indexes,
                   const absl::StatusOr<std::vector<log::Appended>>& appended);
@@ -96,6 +98,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   Next FindNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Puts the acks that are ready into write_buffer_; false where there is nothing to be said.
   bool TakeReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Forgets the acks that are ready, where nobody will read them, and returns the bytes that they held in the budget.
+  uint64_t DropReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status` after what is in flight has been acked.
@@ -130,7 +134,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool is_finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_done_ ABSL_GUARDED_BY(mutex_) = false;
 
-  grpc::Alarm age_alarm_;
+  grpc::Alarm draining_alarm_;
+  grpc::Alarm end_alarm_;
   // Until OnDone.
   std::shared_ptr<PublishStream> self_;
 };

@@ -88,7 +88,7 @@ void PublisherService::BeginDrain() {
 
 void PublisherService::EndStreams() {
   for (const auto& stream : OpenStreams()) {
-    stream->End();
+    stream->End("the bridge stops; connect again and send what was not acked");
   }
 }
 

@@ -144,6 +144,31 @@ TEST(Lifecycle, PublishersOfMaxAgeAreToldToReconnect) {
   EXPECT_TRUE(call.is_draining());
 }
 
+TEST(Lifecycle, PublishersThatStayPastTheirMaxAgeAreEndedAfterEveryAck) {
+  const BridgeProcess bridge({"grpc.stream_max_age=1s"});
+  Publisher publisher(bridge.grpc_target());
+  PublishCall call(&publisher);
+  const absl::Time start = absl::Now();
+  std::thread writer([&] {
+    while (absl::Now() < start + absl::Seconds(20) && call.Send("x", {TextEvent("a", "x")})) {
+      absl::SleepFor(absl::Milliseconds(1));  // the rate at which it publishes
+    }
+    call.HalfClose();
+  });
+  double acks = 0;
+  while (call.NextAck()) {
+    ++acks;
+  }
+  const grpc::Status status = call.Finish();
+  writer.join();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("grpc.stream_max_age"));
+  EXPECT_TRUE(call.is_draining());
+  EXPECT_GT(absl::Now() - start, absl::Seconds(10));
+  EXPECT_GT(acks, 100);
+  EXPECT_EQ(bridge.Metric("sse_bridge_events_accepted_total"), acks);
+}
+
 TEST(Lifecycle, TakenPortsAreOneClearLine) {
   const BridgeProcess bridge;
   for (const std::string section : {"http", "grpc", "admin"}) {
