@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bridge/config/config.h"
+#include "bridge/descriptors.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
@@ -44,8 +45,8 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
       "Without a file it runs with a log in memory, without authentication, on loopback addresses.\n"
       "SIGTERM: drains (drain.delay, drain.window), then exits 0. SIGINT: the same without the delay. A second one: "
       "exits at once.\n"
-      "Exit codes: 0 drained, 1 could not start (an address is taken, ...), 2 wrong arguments or configuration, 143 "
-      "ended at once.");
+      "Exit codes: 0 drained, 1 could not start (an address is taken, too few files may be open, ...), 2 wrong "
+      "arguments or configuration, 143 ended at once.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -91,6 +92,7 @@ class SignalWatcher final : public bridge::loop::Watcher {
     sigprocmask(SIG_BLOCK, &signals, nullptr);
     fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd_ < 0 || !loop_->Watch(fd_, this).ok()) {
+      std::perror("sse-bridge: signalfd");  // PrepareDescriptors has seen that there are enough
       std::abort();
     }
   }
@@ -138,6 +140,9 @@ int Run(const Arguments& arguments) {
     }
     std::puts("the configuration is valid");
     return 0;
+  }
+  if (const absl::Status enough = bridge::PrepareDescriptors(config->http()); !enough.ok()) {
+    return Fail(enough, kExitFailed);
   }
   bridge::ops::InitLogging(LogOptionsOf(config->logging()));
   bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION},

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -15,9 +16,11 @@
 namespace bridge::loop {
 namespace {
 
-// Without descriptors for its own wake-up a loop cannot exist; a process that is out of them at start cannot either.
+// Without descriptors for its own wake-up a loop cannot exist. Loops are made when the process starts, which has
+// checked that there are enough.
 int CheckedFd(int fd) {
   if (fd < 0) {
+    std::perror("event loop: cannot open its descriptors");
     std::abort();
   }
   return fd;

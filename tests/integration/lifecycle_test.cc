@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <signal.h>
@@ -17,6 +18,7 @@ namespace bridge::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 TEST(Lifecycle, SigtermDrains) {
   BridgeProcess bridge({"drain.delay=1s", "drain.window=2s"});
@@ -183,6 +185,16 @@ TEST(Lifecycle, TakenPortsAreOneClearLine) {
     const RunResult result = RunBridge(arguments);
     EXPECT_EQ(result.exit_code, 1) << section;
     EXPECT_THAT(result.output, HasSubstr(absl::StrCat("cannot listen on 127.0.0.1:", port))) << section;
+  }
+}
+
+TEST(Lifecycle, TooFewOpenFilesAreOneClearLine) {
+  for (const uint64_t files : {4U, 5U, 6U, 8U, 10U, 13U, 16U, 17U, 20U, 40U, 60U}) {
+    const RunResult result = RunBridgeWithOpenFiles(files, {"--set", "http.event_loops=8"});
+    EXPECT_EQ(result.exit_code, 1) << files;
+    EXPECT_THAT(result.output, StartsWith("sse-bridge: only ")) << files;
+    EXPECT_THAT(result.output, HasSubstr("80 are needed to start with 8 event loops")) << files;
+    EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
   }
 }
 

@@ -52,36 +52,23 @@ std::string TemporaryFile() {
   return path;
 }
 
-pid_t Spawn(const std::vector<std::string>& arguments, const std::string& log_path,
-            const std::map<std::string, std::string>& environment) {
-  const std::string binary = BinaryPath();
-  std::vector<char*> argv = {const_cast<char*>(binary.c_str())};
-  for (const std::string& argument : arguments) {
-    argv.push_back(const_cast<char*>(argument.c_str()));
+// `command` begins with the path of a program.
+pid_t Spawn(std::vector<std::string> command, const std::string& log_path) {
+  std::vector<char*> argv;
+  for (std::string& argument : command) {
+    argv.push_back(argument.data());
   }
   argv.push_back(nullptr);
-  std::vector<std::string> variables;
-  for (char** variable = environ; *variable != nullptr; ++variable) {
-    variables.emplace_back(*variable);
-  }
-  for (const auto& [name, value] : environment) {
-    variables.push_back(absl::StrCat(name, "=", value));
-  }
-  std::vector<char*> envp;
-  for (std::string& variable : variables) {
-    envp.push_back(variable.data());
-  }
-  envp.push_back(nullptr);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 1, log_path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
   pid_t pid = -1;
-  const int error = posix_spawn(&pid, binary.c_str(), &actions, nullptr, argv.data(), envp.data());
+  const int error = posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
-    std::fprintf(stderr, "cannot start %s\n", binary.c_str());
+    std::fprintf(stderr, "cannot start %s\n", argv[0]);
     std::abort();
   }
   return pid;
@@ -95,6 +82,20 @@ uint16_t PortOf(const std::string& log, absl::string_view key) {
   const std::string field = absl::StrCat(key, "=127.0.0.1:");
   const size_t at = line == std::string::npos ? line : log.find(field, line);
   return at == std::string::npos ? uint16_t{0} : static_cast<uint16_t>(std::atoi(log.c_str() + at + field.size()));
+}
+
+RunResult RunToEnd(const std::vector<std::string>& command) {
+  const std::string log_path = TemporaryFile();
+  const pid_t pid = Spawn(command, log_path);
+  int status = 0;
+  const bool has_ended = Eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; });
+  if (!has_ended) {
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+  }
+  RunResult result{.exit_code = ExitCode(status), .output = ReadFile(log_path)};
+  std::remove(log_path.c_str());
+  return result;
 }
 
 }  // namespace
@@ -115,18 +116,18 @@ void BridgeProcess::Start() {
   if (log_path_.empty()) {
     log_path_ = TemporaryFile();
   }
-  std::vector<std::string> arguments;
+  std::vector<std::string> command = {BinaryPath()};
   const auto listen = [&](absl::string_view section, uint16_t port) {
-    arguments.insert(arguments.end(), {"--set", absl::StrCat(section, ".address=127.0.0.1:", port)});
+    command.insert(command.end(), {"--set", absl::StrCat(section, ".address=127.0.0.1:", port)});
   };
   listen("http", http_port_);
   listen("grpc", grpc_port_);
   listen("admin", admin_port_);
   for (const std::string& setting : settings_) {
-    arguments.insert(arguments.end(), {"--set", setting});
+    command.insert(command.end(), {"--set", setting});
   }
   const size_t lines_before = Log().size();
-  pid_ = Spawn(arguments, log_path_, {});
+  pid_ = Spawn(command, log_path_);
   const bool is_listening =
       Eventually([&] { return absl::StrContains(Log().substr(lines_before), " listening "); }, absl::Seconds(30));
   if (!is_listening) {
@@ -192,18 +193,17 @@ absl::Duration BridgeProcess::CpuTime() const {
 
 std::string BridgeProcess::Log() const { return ReadFile(log_path_); }
 
-RunResult RunBridge(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
-  const std::string log_path = TemporaryFile();
-  const pid_t pid = Spawn(arguments, log_path, environment);
-  int status = 0;
-  const bool has_ended = Eventually([&] { return waitpid(pid, &status, WNOHANG) == pid; });
-  if (!has_ended) {
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-  }
-  RunResult result{.exit_code = ExitCode(status), .output = ReadFile(log_path)};
-  std::remove(log_path.c_str());
-  return result;
+RunResult RunBridge(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = {BinaryPath()};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return RunToEnd(command);
+}
+
+RunResult RunBridgeWithOpenFiles(uint64_t files_max, const std::vector<std::string>& arguments) {
+  std::vector<std::string> command = {
+      "/bin/sh", "-c", absl::StrCat("ulimit -c 0; ulimit -n ", files_max, "; exec \"$0\" \"$@\""), BinaryPath()};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return RunToEnd(command);
 }
 
 bool CanMeasureMemory() {

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <optional>
 #include <string>
 #include <sys/types.h>
@@ -62,8 +61,9 @@ struct RunResult {
   int exit_code = -1;
   std::string output;  // standard output and standard error
 };
-RunResult RunBridge(const std::vector<std::string>& arguments,
-                    const std::map<std::string, std::string>& environment = {});
+RunResult RunBridge(const std::vector<std::string>& arguments);
+// The same where the process may have so many files open, and raise that no further.
+RunResult RunBridgeWithOpenFiles(uint64_t files_max, const std::vector<std::string>& arguments);
 
 // Whether the memory that the bridge takes says anything: not in a sanitizer's build.
 bool CanMeasureMemory();
