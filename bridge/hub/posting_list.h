@@ -27,8 +27,15 @@ class PostingList {
     if (front_ > 16 && front_ * 2 > indexes_.size()) {
       indexes_.erase(indexes_.begin(), indexes_.begin() + static_cast<std::ptrdiff_t>(front_));
       front_ = 0;
+      // What a burst has taken is given back when it has gone.
+      if (indexes_.capacity() > kShrunkFrom && indexes_.capacity() > 4 * indexes_.size()) {
+        indexes_.shrink_to_fit();
+      }
     }
   }
+
+  // The memory that it takes beside itself.
+  size_t footprint_bytes() const { return indexes_.capacity() * sizeof(uint64_t); }
 
   // The place of the first index that is not below `index`.
   size_t LowerBound(uint64_t index) const {
@@ -37,6 +44,8 @@ class PostingList {
   }
 
  private:
+  static constexpr size_t kShrunkFrom = 64;
+
   std::vector<uint64_t> indexes_;
   size_t front_ = 0;
 };

@@ -8,11 +8,22 @@
 
 namespace bridge::hub {
 
-uint64_t Ring::FootprintOf(const sse::Frame& frame) {
-  // A slot, an entry of a posting list, and what the allocator adds to the frame.
-  constexpr uint64_t kOverhead = sizeof(Slot) + sizeof(uint64_t) + 16;
-  return frame.footprint_bytes() + kOverhead;
+namespace {
+
+// What glibc's allocator takes for `bytes`: 8 more, in steps of 16.
+constexpr uint64_t Allocated(uint64_t bytes) { return (bytes + 8 + 15) / 16 * 16; }
+
+}  // namespace
+
+uint64_t Ring::FootprintOf(const sse::Frame& frame) { return Allocated(frame.footprint_bytes()) + sizeof(Slot); }
+
+uint64_t Ring::FootprintOfTopic(absl::string_view topic) {
+  // A place in the table is a pointer and a byte, and 7/16 of them are taken when it has just grown.
+  constexpr uint64_t kPlace = (sizeof(void*) + 1) * 16 / 7;
+  return kPlace + Allocated(sizeof(Topics::value_type)) + Allocated(topic.size() + 1);
 }
+
+uint64_t Ring::FootprintOf(const PostingList& postings) { return Allocated(postings.footprint_bytes()); }
 
 void Ring::Reset(uint64_t sequence) {
   begin_index_ = end_index();
@@ -29,10 +40,16 @@ void Ring::Append(sse::FramePtr frame) {
     trimmed_sequence_ = head_sequence_;
   }
   auto [topic, is_new] = topics_.try_emplace(frame->topic());
-  topic->second.Append(end_index());
+  PostingList& postings = topic->second;
+  if (is_new) {
+    footprint_bytes_ += FootprintOfTopic(frame->topic());
+  } else {
+    footprint_bytes_ -= FootprintOf(postings);
+  }
+  postings.Append(end_index());
+  footprint_bytes_ += FootprintOf(postings) + FootprintOf(*frame);
   head_sequence_ = frame->sequence();
-  footprint_bytes_ += FootprintOf(*frame);
-  slots_.push_back({.frame = std::move(frame), .postings = &topic->second});
+  slots_.push_back({.frame = std::move(frame), .postings = &postings});
   while (!slots_.empty() && (slots_.size() > limits_.events_max || footprint_bytes_ > limits_.bytes_max)) {
     PopFront();
   }
@@ -77,13 +94,16 @@ base::MonotonicClock::duration Ring::OldestAge(base::MonotonicTime now) const {
 }
 
 void Ring::PopFront() {
-  Slot& slot = slots_.front();
+  const Slot& slot = slots_.front();
+  footprint_bytes_ -= FootprintOf(*slot.frame) + FootprintOf(*slot.postings);
   slot.postings->TrimBelow(begin_index_ + 1);
   if (slot.postings->empty()) {
+    footprint_bytes_ -= FootprintOfTopic(slot.frame->topic());
     topics_.erase(slot.frame->topic());
+  } else {
+    footprint_bytes_ += FootprintOf(*slot.postings);
   }
   trimmed_sequence_ = slot.frame->sequence();
-  footprint_bytes_ -= FootprintOf(*slot.frame);
   slots_.pop_front();
   ++begin_index_;
 }

@@ -54,7 +54,7 @@ class Ring {
   // Where the records of `topic` stand; nullptr for none. Valid until the ring changes.
   const PostingList* PostingsOf(absl::string_view topic) const;
 
-  // Frames and the overhead of each record.
+  // The memory that it takes: frames (which other rings share), the overhead of each record, and topics.
   uint64_t footprint_bytes() const { return footprint_bytes_; }
   base::MonotonicClock::duration OldestAge(base::MonotonicTime now) const;
 
@@ -64,8 +64,15 @@ class Ring {
     PostingList* postings;
   };
 
+  using Topics = absl::node_hash_map<std::string, PostingList>;
+
   void PopFront();
+  // With its slot.
   static uint64_t FootprintOf(const sse::Frame& frame);
+  // With its name and its place in the table, without its indexes.
+  static uint64_t FootprintOfTopic(absl::string_view topic);
+  // REQUIRES: it is not empty.
+  static uint64_t FootprintOf(const PostingList& postings);
 
   const Limits limits_;
   std::deque<Slot> slots_;
@@ -73,7 +80,7 @@ class Ring {
   uint64_t head_sequence_ = 0;
   uint64_t trimmed_sequence_ = 0;
   uint64_t footprint_bytes_ = 0;
-  absl::node_hash_map<std::string, PostingList> topics_;
+  Topics topics_;
 };
 
 }  // namespace bridge::hub

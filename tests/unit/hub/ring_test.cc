@@ -1,8 +1,12 @@
 #include "bridge/hub/ring.h"
 
+#include <malloc.h>
+#include <string>
+
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/bridge_process.h"
 
 namespace bridge::hub {
 namespace {
@@ -28,14 +32,80 @@ TEST(Ring, HoldsTheNewestByNumber) {
 
 TEST(Ring, HoldsTheNewestByBytes) {
   Ring unbounded({});
-  unbounded.Append(FrameOf("a", 1));
+  unbounded.Append(FrameOf("t100", 1));
   const uint64_t one = unbounded.footprint_bytes();
   Ring ring({.bytes_max = 10 * one});
   for (uint64_t sequence = 1; sequence <= 100; ++sequence) {
-    ring.Append(FrameOf("a", sequence));
+    ring.Append(FrameOf(absl::StrCat("t", 100 + sequence), sequence));
     EXPECT_LE(ring.footprint_bytes(), 10 * one);
   }
   EXPECT_EQ(ring.end_index() - ring.begin_index(), 10U);
+}
+
+// What is allocated, with what the allocator adds.
+uint64_t HeldBytes() {
+  const auto held = mallinfo2();
+  return held.uordblks + held.hblkhd;
+}
+
+void ExpectFootprintIsWhatIsHeld(const Ring& ring, uint64_t held) {
+  EXPECT_LT(static_cast<double>(held), 1.03 * static_cast<double>(ring.footprint_bytes()));
+  EXPECT_GT(static_cast<double>(held), 0.8 * static_cast<double>(ring.footprint_bytes()));
+}
+
+class RingMemory : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!test::CanMeasureMemory()) {
+      GTEST_SKIP() << "a sanitizer's allocator says nothing about memory";
+    }
+  }
+};
+
+struct Load {
+  std::string name;
+  uint64_t topics = 1;
+  size_t topic_bytes = 10;
+};
+
+class RingMemoryOf : public RingMemory, public ::testing::WithParamInterface<Load> {};
+
+TEST_P(RingMemoryOf, IsWhatTheFootprintSaysAndStaysBelowTheBound) {
+  const uint64_t before = HeldBytes();
+  Ring ring({.events_max = 1'000'000, .bytes_max = uint64_t{32} << 20});
+  for (uint64_t sequence = 1; ring.begin_index() < 100'000; ++sequence) {
+    std::string topic = absl::StrCat(sequence % GetParam().topics);
+    topic.resize(GetParam().topic_bytes, '-');
+    ring.Append(FrameOf(topic, sequence));
+    if (sequence % 50'000 == 0) {
+      ExpectFootprintIsWhatIsHeld(ring, HeldBytes() - before);
+    }
+  }
+  EXPECT_LE(ring.footprint_bytes(), uint64_t{32} << 20);
+  ring.Reset(1);
+  EXPECT_EQ(ring.footprint_bytes(), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(, RingMemoryOf,
+                         ::testing::Values(Load{"OneTopic", 1}, Load{"SomeTopics", 1000}, Load{"ManyTopics", 100'000},
+                                           Load{"ManyTopicsOfTheLongestName", 100'000, 255},
+                                           Load{"NoTopicTwice", 1'000'000'000, 255}),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_F(RingMemory, OfBurstsIsGivenBackWhenTheyHaveGone) {
+  const uint64_t before = HeldBytes();
+  Ring ring({.events_max = 20'000});
+  uint64_t sequence = 0;
+  for (int burst = 0; burst < 100; ++burst) {
+    for (int i = 0; i < 10'000; ++i) {
+      ring.Append(FrameOf(absl::StrCat("t", burst), ++sequence));
+    }
+    for (int topic = 0; topic < burst; ++topic) {
+      ring.Append(FrameOf(absl::StrCat("t", topic), ++sequence));
+    }
+  }
+  ExpectFootprintIsWhatIsHeld(ring, HeldBytes() - before);
+  EXPECT_LT(ring.footprint_bytes(), 20'000U * 250);
 }
 
 TEST(Ring, TrimsByAge) {
