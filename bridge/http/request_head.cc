@@ -66,6 +66,9 @@ std::optional<Refusal> CheckTarget(RequestHead* head) {
 }
 
 std::optional<Refusal> ParseRequestLine(absl::string_view line, RequestHead* head) {
+  if (line.size() + 2 > kLineBytesMax) {
+    return Refusal{.status = 414, .detail = absl::StrCat("the request line is longer than ", kLineBytesMax, " bytes")};
+  }
   const std::vector<absl::string_view> parts = absl::StrSplit(line, ' ');
   if (parts.size() != 3 || !IsToken(parts[0])) {
     return BadRequest(absl::StrCat("request line ", base::Quoted(line),
@@ -101,6 +104,10 @@ std::optional<Refusal> ParseHeader(absl::string_view line, RequestHead* head) {
   const absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
   if (!std::all_of(value.begin(), value.end(), IsFieldValueChar)) {
     return BadRequest(absl::StrCat("header ", name, ": control characters are not allowed in its value"));
+  }
+  if (name.size() + value.size() + 4 > kLineBytesMax) {  // as it is rebuilt
+    return Refusal{.status = 431,
+                   .detail = absl::StrCat("header ", Shown(name), " is longer than ", kLineBytesMax, " bytes")};
   }
   if (head->headers.size() == kHeadersMax) {
     return Refusal{.status = 431, .detail = absl::StrCat("more than ", kHeadersMax, " headers")};
@@ -194,6 +201,23 @@ bool IsDealtWith(absl::string_view name) {
                      [&](absl::string_view known) { return absl::EqualsIgnoreCase(name, known); });
 }
 
+// Appends a query with its question mark. A further question mark is an error to the library, and of a value with an
+// equals sign 0.11 takes what stands behind it; in a query they are characters like others.
+void AppendQuery(absl::string_view query, std::string* text) {
+  bool is_in_value = false;
+  for (size_t i = 0; i < query.size(); ++i) {
+    const char c = query[i];
+    if (c == '?' && i > 0) {
+      *text += "%3F";
+    } else if (c == '=' && is_in_value) {
+      *text += "%3D";
+    } else {
+      *text += c;
+    }
+    is_in_value = c == '=' || (is_in_value && c != '&');
+  }
+}
+
 }  // namespace
 
 absl::string_view RequestHead::Find(absl::string_view name) const {
@@ -263,27 +287,16 @@ std::optional<Refusal> ParseRequestHead(absl::string_view bytes, RequestHead* he
 
 std::string RebuildHead(const RequestHead& head, size_t body_size) {
   std::string text = absl::StrCat(head.method, " ");
-  // The library takes a second question mark for an error; in a query it is a character like others.
-  const size_t query = head.target.find('?');
-  for (size_t i = 0; i < head.target.size(); ++i) {
-    if (head.target[i] == '?' && i != query) {
-      text += "%3F";
-    } else {
-      text += head.target[i];
-    }
-  }
+  const size_t query = std::min(head.target.find('?'), head.target.size());
+  absl::StrAppend(&text, head.target.substr(0, query));
+  AppendQuery(head.target.substr(query), &text);
   absl::StrAppend(&text, " HTTP/1.", head.minor_version, "\r\n");
   for (const auto& header : head.headers) {
     if (!IsDealtWith(header.name)) {
       absl::StrAppend(&text, header.name, ": ", header.value, "\r\n");
     }
   }
-  if (!head.is_keep_alive) {
-    absl::StrAppend(&text, "Connection: close\r\n");
-  } else if (head.minor_version == 0) {
-    absl::StrAppend(&text, "Connection: Keep-Alive\r\n");
-  }
-  if (head.method != "GET" && head.method != "HEAD" && head.method != "OPTIONS") {
+  if (head.has_body() && head.method != "GET" && head.method != "HEAD" && head.method != "OPTIONS") {
     absl::StrAppend(&text, "Content-Length: ", body_size, "\r\n");
   }
   text += "\r\n";

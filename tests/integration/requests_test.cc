@@ -110,6 +110,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadRequest{"LargeHead", absl::StrCat(kGet, "X: ", std::string(20000, 'x'), "\r\n\r\n"), 431},
         BadRequest{"EndlessLine", absl::StrCat("GET /", std::string(1 << 20, 'a')), 431},
+        BadRequest{"LongRequestLine", absl::StrCat("GET /", std::string(8200, 'a'), " HTTP/1.1\r\nHost: a\r\n\r\n"),
+                   414},
+        BadRequest{"LongHeader", absl::StrCat(kGet, "X: ", std::string(8200, 'x'), "\r\n\r\n"), 431},
         BadRequest{"ManyHeaders", absl::StrCat(kGet, Headers(150), "\r\n"), 431},
         BadRequest{"BareLineFeed", "GET /events?topic=a HTTP/1.1\nHost: localhost\n\n", 400},
         BadRequest{"FoldedHeader", absl::StrCat(kGet, "X: 1\r\n 2\r\n\r\n"), 400},
@@ -143,6 +146,28 @@ TEST_F(Requests, LongestLegalRequestLineIsServed) {
   const std::string path = absl::StrCat("/", std::string(8000, 'a'), "*.*");
   EXPECT_EQ(Fetch(bridge_->http_port(), "GET", path).status, 404);
   EXPECT_EQ(Fetch(bridge_->http_port(), "POST", path, "", "x").status, 404);
+}
+
+TEST_F(Requests, LongestLegalHeaderIsServed) {
+  // The blank behind the colon is not the client's.
+  const std::string header = absl::StrCat("X:", std::string(8187, 'x'), "\r\n");
+  EXPECT_EQ(Fetch(bridge_->http_port(), "GET", "/nothing", header).status, 404);
+}
+
+TEST_F(Requests, AsManyHeadersAsMayBeAreServed) {
+  for (const std::string request : {"GET /nothing HTTP/1.0\r\n", "POST /nothing HTTP/1.0\r\n"}) {
+    EXPECT_EQ(ParseResponse(Exchange(absl::StrCat(request, Headers(100), "\r\n"))).status, 404) << request;
+  }
+}
+
+// The library gives such a line no answer, or one that says nothing.
+TEST(RequestsWithLargeHeads, LineThatIsTooLongIsRefusedAsSuch) {
+  const BridgeProcess bridge({"http.max_head_bytes=64KiB"});
+  for (const size_t size : {9'000U, 40'000U}) {
+    const HttpResponse response = Fetch(bridge.http_port(), "GET", absl::StrCat("/", std::string(size, 'a')));
+    EXPECT_EQ(response.status, 414);
+    EXPECT_THAT(response.body, HasSubstr("8192"));
+  }
 }
 
 TEST_F(Requests, HeadThatDoesNotComeToItsEndIsTimedOut) {

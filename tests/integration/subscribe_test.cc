@@ -82,6 +82,15 @@ TEST(Subscribe, TypesAreFilteredInReplayAndLive) {
   EXPECT_EQ(client.NextData(4), (std::vector<std::string>{"1", "2", "1", "2"}));
 }
 
+TEST(Subscribe, ValueOfAParameterMayHaveAnEqualsSign) {
+  const BridgeProcess bridge;
+  Publisher publisher(bridge.grpc_target());
+  SseClient client(bridge.http_port(), "/events?topic=a&type=x=y");
+  client.ReadOpen();
+  publisher.Publish({TextEvent("a", "1", "x"), TextEvent("a", "2", "y"), TextEvent("a", "3", "x=y")});
+  EXPECT_EQ(client.NextData(1), (std::vector<std::string>{"3"}));
+}
+
 TEST(Subscribe, OverlappingPatternsDeliverAnEventOnce) {
   const BridgeProcess bridge;
   Publisher publisher(bridge.grpc_target());
