@@ -1,6 +1,11 @@
+#include <memory>
+#include <string>
+#include <vector>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
@@ -245,6 +250,24 @@ TEST_F(Requests, AdminPortShowsHealthAndMetrics) {
               HasSubstr("# TYPE sse_bridge_deliveries_total counter"));
   EXPECT_EQ(Fetch(bridge_->admin_port(), "GET", "/events?topic=a").status, 404);
   EXPECT_EQ(Fetch(bridge_->http_port(), "GET", "/metrics").status, 404);
+}
+
+TEST(RequestsWithoutDescriptors, WaitWithoutWorkAndAreServedAsSoonAsThereAreSome) {
+  BridgeProcess bridge;
+  constexpr size_t kSpare = 5;
+  bridge.LimitOpenFiles(bridge.OpenFiles() + kSpare);
+  std::vector<std::unique_ptr<RawConnection>> connections;
+  for (size_t i = 0; i < 4 * kSpare; ++i) {
+    connections.push_back(std::make_unique<RawConnection>(bridge.http_port()));
+  }
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(bridge.Log(), "accept_paused"); }));
+
+  const absl::Duration cpu_time = bridge.CpuTime();
+  const auto is_busy = [&] { return bridge.CpuTime() - cpu_time > absl::Milliseconds(50); };
+  EXPECT_FALSE(Eventually(is_busy, absl::Seconds(1)));
+
+  connections.clear();
+  EXPECT_EQ(Fetch(bridge.http_port(), "GET", "/nothing").status, 404);
 }
 
 TEST(RequestsCors, OriginsThatAreAllowedMayReadAlsoErrorsAndOthersMayNot) {

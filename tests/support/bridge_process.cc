@@ -3,10 +3,13 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <signal.h>
 #include <spawn.h>
 #include <sstream>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -189,6 +192,16 @@ absl::Duration BridgeProcess::CpuTime() const {
   constexpr size_t kUserTicks = 11;
   const double ticks = std::atof(fields[kUserTicks].c_str()) + std::atof(fields[kUserTicks + 1].c_str());
   return absl::Seconds(ticks / static_cast<double>(sysconf(_SC_CLK_TCK)));
+}
+
+size_t BridgeProcess::OpenFiles() const {
+  const std::filesystem::directory_iterator files(absl::StrCat("/proc/", pid_, "/fd"));
+  return static_cast<size_t>(std::distance(begin(files), end(files)));
+}
+
+void BridgeProcess::LimitOpenFiles(size_t files_max) const {
+  const rlimit limit{.rlim_cur = files_max, .rlim_max = files_max};
+  EXPECT_EQ(prlimit(pid_, RLIMIT_NOFILE, &limit, nullptr), 0);
 }
 
 std::string BridgeProcess::Log() const { return ReadFile(log_path_); }

@@ -42,6 +42,10 @@ class BridgeProcess {
   uint64_t ResidentBytes() const;
   absl::Duration CpuTime() const;
 
+  // How many files and sockets it has open, and how many it may have from now on.
+  size_t OpenFiles() const;
+  void LimitOpenFiles(size_t files_max) const;
+
   // What it has written to standard error so far.
   std::string Log() const;
 
