@@ -218,11 +218,17 @@ struct BadSubscription {
   std::string detail;
 };
 
-class SubscribeRefuses : public ::testing::TestWithParam<BadSubscription> {};
+class SubscribeRefuses : public ::testing::TestWithParam<BadSubscription> {
+ protected:
+  static void SetUpTestSuite() { bridge_ = new BridgeProcess({"http.max_topics=3"}); }
+  static void TearDownTestSuite() { delete bridge_; }
+
+  static BridgeProcess* bridge_;
+};
+BridgeProcess* SubscribeRefuses::bridge_ = nullptr;
 
 TEST_P(SubscribeRefuses, WithAProblemThatNamesTheParameterAndShowsARightExample) {
-  static const BridgeProcess* const bridge = new BridgeProcess({"http.max_topics=3"});
-  const HttpResponse response = Fetch(bridge->http_port(), "GET", GetParam().target);
+  const HttpResponse response = Fetch(bridge_->http_port(), "GET", GetParam().target);
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(response.Header("Content-Type"), "application/problem+json");
   EXPECT_THAT(response.body, HasSubstr(absl::StrCat("\"parameter\":\"", GetParam().parameter, "\"")));
