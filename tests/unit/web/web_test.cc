@@ -1,5 +1,6 @@
 #include "bridge/web/web.h"
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -22,7 +23,7 @@ using ::testing::MatchesRegex;
 using ::testing::Not;
 using ::testing::SizeIs;
 
-const std::filesystem::path kFolder = std::filesystem::path(__FILE__).parent_path() / "../../../bridge/web";
+std::filesystem::path Folder() { return std::filesystem::path(std::getenv("BRIDGE_SOURCE_DIR")) / "bridge/web"; }
 
 std::set<std::string> Paths() {
   std::set<std::string> paths;
@@ -66,7 +67,7 @@ TEST(AssetsTest, AreTheFilesByteForByte) {
     SCOPED_TRACE(asset.path);
     const std::string_view name =
         asset.path == "/" ? "index.html" : asset.path.substr(std::string_view("/console/").size());
-    std::ifstream file(kFolder / name, std::ios::binary);
+    std::ifstream file(Folder() / name, std::ios::binary);
     ASSERT_TRUE(file.is_open());
     EXPECT_EQ(asset.body, std::string(std::istreambuf_iterator<char>(file), {}));
   }
