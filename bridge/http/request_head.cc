@@ -107,7 +107,7 @@ std::optional<Refusal> ParseHeader(absl::string_view line, RequestHead* head) {
   }
   if (name.size() + value.size() + 4 > kLineBytesMax) {  // as it is rebuilt
     return Refusal{.status = 431,
-                   .detail = absl::StrCat("header ", Shown(name), " is longer than ", kLineBytesMax, " bytes")};
+                   .detail = absl::StrCat("header ", base::Quoted(name), " is longer than ", kLineBytesMax, " bytes")};
   }
   if (head->headers.size() == kHeadersMax) {
     return Refusal{.status = 431, .detail = absl::StrCat("more than ", kHeadersMax, " headers")};
