@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
@@ -27,13 +28,14 @@ constexpr absl::Duration kRetryMax = absl::Seconds(2);
 constexpr absl::Duration kWatchInterval = absl::Seconds(1);
 constexpr absl::Duration kWatchSilentInterval = absl::Milliseconds(250);
 
-// A leader that has just been elected may not know the stream's end yet: one that is behind so many times has lost it.
-constexpr int kTimesBehindMax = 3;
+// A cluster's servers may take so long, after one was lost, to agree about where a stream ends.
+constexpr absl::Duration kBehindMax = absl::Seconds(20);
 
 }  // namespace
 
-JetStreamLog::JetStreamLog(JetStreamOptions options)
+JetStreamLog::JetStreamLog(JetStreamOptions options, absl::AnyInvocable<void(const absl::Status&)> on_fatal)
     : options_(std::move(options)),
+      on_fatal_(std::move(on_fatal)),
       publisher_(options_, &link_),
       delivery_(options_, &link_, [this](uint64_t sequence) { publisher_.NoteHandedOver(sequence); }),
       reader_(options_, &link_),
@@ -45,6 +47,9 @@ JetStreamLog::~JetStreamLog() {
     is_ending_ = true;
   }
   link_.End();
+  if (const std::shared_ptr<NatsConnection> connecting = SetConnecting(nullptr)) {
+    connecting->Close();
+  }
   thread_.join();
 }
 
@@ -85,7 +90,7 @@ void JetStreamLog::Run() {
       TellAway(session.status());
       if (absl::IsFailedPrecondition(session.status()) && !is_fatal_told_) {
         is_fatal_told_ = true;
-        options_.on_fatal(session.status());
+        on_fatal_(session.status());
       }
     }
     if (AwaitTurn(retry)) {
@@ -96,18 +101,20 @@ void JetStreamLog::Run() {
 }
 
 absl::StatusOr<std::shared_ptr<Session>> JetStreamLog::Connect() {
-  ASSIGN_OR_RETURN(std::unique_ptr<NatsConnection> connection,
+  ASSIGN_OR_RETURN(const std::shared_ptr<NatsConnection> connection,
                    NatsConnection::Connect(options_, more_servers_, [this] { OnConnectionClosed(); }));
-  ASSIGN_OR_RETURN(std::shared_ptr<Session> session, Session::Open(options_, std::move(connection)));
-  const uint64_t handed_over = delivery_.handed_over(session->epoch());
-  if (session->stream().last < handed_over && ++times_behind_ < kTimesBehindMax) {
-    return absl::UnavailableError(
-        absl::StrCat("the stream ends at ", session->stream().last, ", and ", handed_over, " has been seen"));
+  SetConnecting(connection);
+  absl::StatusOr<std::shared_ptr<Session>> opened = Session::Open(options_, connection);
+  SetConnecting(nullptr);
+  ASSIGN_OR_RETURN(std::shared_ptr<Session> session, std::move(opened));
+  if (HasLostItsEnd(session->stream())) {
+    ops::LogError("stream_lost_its_end",
+                  {{"newest", session->stream().last}, {"seen", delivery_.handed_over(session->epoch())}});
+    session->SetLostItsEnd();
+    behind_since_ = absl::InfiniteFuture();
+  } else {
+    session->NoteNewest(delivery_.handed_over(session->epoch()));
   }
-  if (session->stream().last < handed_over) {
-    ops::LogError("stream_lost_its_end", {{"newest", session->stream().last}, {"seen", handed_over}});
-  }
-  times_behind_ = 0;
   link_.NoteStream(session->stream());
   return session;
 }
@@ -146,10 +153,16 @@ absl::Status JetStreamLog::CheckSame(const Session& session, const StreamInfo& s
   if (stream.created != session.epoch()) {
     return absl::UnavailableError("the stream has been made anew");
   }
-  if (stream.last < delivery_.handed_over(session.epoch())) {
-    return absl::UnavailableError("the stream has lost its end");
+  return HasLostItsEnd(stream) ? absl::UnavailableError("the stream has lost its end") : absl::OkStatus();
+}
+
+bool JetStreamLog::HasLostItsEnd(const StreamInfo& stream) {
+  if (stream.last >= delivery_.handed_over(stream.created)) {
+    behind_since_ = absl::InfiniteFuture();
+    return false;
   }
-  return absl::OkStatus();
+  behind_since_ = std::min(behind_since_, absl::Now());
+  return stream.config.replicas <= 1 || absl::Now() - behind_since_ > kBehindMax;
 }
 
 void JetStreamLog::TellAway(const absl::Status& why) {
@@ -167,6 +180,16 @@ bool JetStreamLog::AwaitTurn(absl::Duration timeout) {
   mutex_.AwaitWithTimeout(absl::Condition(&is_turn), timeout);
   has_closed_ = false;
   return is_ending_;
+}
+
+std::shared_ptr<NatsConnection> JetStreamLog::SetConnecting(std::shared_ptr<NatsConnection> connection) {
+  const bool is_too_late = connection != nullptr && link_.AwaitEnd(absl::ZeroDuration());
+  if (is_too_late) {
+    connection->Close();
+  }
+  const absl::MutexLock lock(&mutex_);
+  connecting_.swap(connection);
+  return connection;
 }
 
 void JetStreamLog::OnConnectionClosed() {

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/delivery.h"
@@ -36,7 +38,9 @@ namespace bridge::log {
 // against the others.
 class JetStreamLog final : public EventLog {
  public:
-  explicit JetStreamLog(JetStreamOptions options);
+  // `on_fatal` is called where the stream or the server cannot be used as it is, and only an operator can mend that:
+  // once at most, on the log's thread. The log goes on trying.
+  JetStreamLog(JetStreamOptions options, absl::AnyInvocable<void(const absl::Status&)> on_fatal);
   // REQUIRES: no call is going on.
   ~JetStreamLog() override;
   JetStreamLog(const JetStreamLog&) = delete;
@@ -46,6 +50,7 @@ class JetStreamLog final : public EventLog {
   void Follow(Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;
+  bool can_filter() const override { return true; }
   void GetBounds(BoundsCallback done) override;
 
   absl::Status health() const override { return link_.status(); }
@@ -61,23 +66,31 @@ class JetStreamLog final : public EventLog {
   // end of the log.
   absl::Status Watch(const std::shared_ptr<jetstream::Session>& session);
   absl::Status CheckSame(const jetstream::Session& session, const jetstream::StreamInfo& stream);
+  // It ends before what has been handed over, and will not come back.
+  bool HasLostItsEnd(const jetstream::StreamInfo& stream);
   void TellAway(const absl::Status& why);
   // Waits for the end of the log, or of the connection; true at the end of the log.
   bool AwaitTurn(absl::Duration timeout);
+  // Returns the one that was set before.
+  std::shared_ptr<jetstream::NatsConnection> SetConnecting(std::shared_ptr<jetstream::NatsConnection> connection);
   void OnConnectionClosed();
 
   const JetStreamOptions options_;
+  absl::AnyInvocable<void(const absl::Status&)> on_fatal_;
 
   absl::Mutex mutex_;
   // A connection has ended and that has not been looked at.
   bool has_closed_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
+  // The one on which the stream is being looked for.
+  std::shared_ptr<jetstream::NatsConnection> connecting_ ABSL_GUARDED_BY(mutex_);
 
   // Touched by the log's thread only.
   std::vector<std::string> more_servers_;
   bool is_fatal_told_ = false;
   std::string last_failure_;
-  int times_behind_ = 0;
+  // Since when the stream ends before what has been handed over.
+  absl::Time behind_since_ = absl::InfiniteFuture();
 
   jetstream::Link link_;
   jetstream::Publisher publisher_;

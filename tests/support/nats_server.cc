@@ -32,18 +32,6 @@ namespace {
 
 }  // namespace
 
-TemporaryDirectory::TemporaryDirectory() {
-  path_ = absl::StrCat(std::getenv("TMPDIR") != nullptr ? std::getenv("TMPDIR") : "/tmp", "/bridge-test-XXXXXX");
-  if (mkdtemp(path_.data()) == nullptr) {
-    Die("mkdtemp failed");
-  }
-}
-
-TemporaryDirectory::~TemporaryDirectory() {
-  std::error_code error;
-  std::filesystem::remove_all(path_, error);
-}
-
 uint16_t FreePort() {
   const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address = {};
@@ -59,10 +47,10 @@ uint16_t FreePort() {
 }
 
 NatsServer::NatsServer(Options options) : options_(std::move(options)), port_(FreePort()) {
-  std::ofstream file(directory_.File("nats.conf"));
+  std::ofstream file(File("nats.conf"));
   file << "listen: \"127.0.0.1:" << port_ << "\"\n";
   if (options_.with_jetstream) {
-    file << "jetstream { store_dir: \"" << directory_.File("store") << "\" }\n";
+    file << "jetstream { store_dir: \"" << File("store") << "\" }\n";
   }
   file << options_.configuration << "\n";
   file.close();
@@ -78,7 +66,7 @@ NatsServer::~NatsServer() {
 std::string NatsServer::url() const { return absl::StrCat("nats://", options_.user_info, "127.0.0.1:", port_); }
 
 std::string NatsServer::Log() const {
-  std::ifstream file(directory_.File("log"));
+  std::ifstream file(File("log"));
   std::stringstream text;
   text << file.rdbuf();
   return text.str();
@@ -91,17 +79,20 @@ void NatsServer::Kill() {
 }
 
 void NatsServer::Start() {
-  const std::string log = directory_.File("log");
+  const std::string log = File("log");
   std::remove(log.c_str());
-  std::string program = "nats-server";
-  std::string option = "-c";
-  std::string configuration = directory_.File("nats.conf");
-  const std::array<char*, 4> argv = {program.data(), option.data(), configuration.data(), nullptr};
+  // It ends with this process, however that ends.
+  std::vector<std::string> words = {"setpriv", "--pdeathsig", "KILL", "nats-server", "-c", File("nats.conf")};
+  std::vector<char*> argv;
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
+  argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
   posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  const int error = posix_spawnp(&pid_, program.c_str(), &actions, nullptr, argv.data(), environ);
+  const int error = posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) {
     Die("cannot start nats-server: scripts/setup installs it");
@@ -116,6 +107,8 @@ void NatsServer::AwaitReady() const {
     Die(absl::StrCat("nats-server did not start:\n", Log()));
   }
 }
+
+void NatsServer::RemoveStore() { std::filesystem::remove_all(File("store")); }
 
 void NatsServer::Stop() { kill(pid_, SIGSTOP); }
 

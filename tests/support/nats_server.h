@@ -7,22 +7,9 @@
 #include <sys/types.h>
 #include <vector>
 
+#include "tests/support/temp_dir.h"
+
 namespace bridge::test {
-
-// A directory of its own that goes with it.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory();
-  ~TemporaryDirectory();
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::string& path() const { return path_; }
-  std::string File(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 // A port of 127.0.0.1 that nobody listens on.
 uint16_t FreePort();
@@ -55,13 +42,17 @@ class NatsServer {
   void Kill();
   void Start();
   void AwaitReady() const;
+  // REQUIRES: it has been killed.
+  void RemoveStore();
   // SIGSTOP and SIGCONT.
   void Stop();
   void Continue();
 
  private:
+  std::string File(const std::string& name) const { return directory_.path() + "/" + name; }
+
   const Options options_;
-  const TemporaryDirectory directory_;
+  const TempDir directory_;
   const uint16_t port_;
   pid_t pid_ = -1;
 };

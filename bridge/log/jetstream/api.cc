@@ -54,7 +54,7 @@ absl::StatusOr<StreamInfo> ParseStreamInfo(const json::object& answer) {
   const absl::string_view created = JsonString(answer, "created");
   absl::Time time;
   std::string error;
-  if (!absl::ParseTime(absl::RFC3339_full, created, &time, &error)) {
+  if (!absl::ParseTime(absl::RFC3339_full, created, &time, &error) || time <= absl::UnixEpoch()) {
     return absl::UnavailableError(absl::StrCat("the stream was created at \"", created, "\", which is no time"));
   }
   StreamInfo info = {.created = static_cast<uint64_t>(absl::ToUnixNanos(time)),
@@ -83,12 +83,6 @@ absl::StatusOr<StreamInfo> ParseStreamInfo(const json::object& answer) {
   return info;
 }
 
-absl::StatusOr<StreamInfo> CallForStream(NatsConnection& connection, const std::string& subject,
-                                         const json::object& request) {
-  ASSIGN_OR_RETURN(const json::object answer, Call(connection, subject, request));
-  return ParseStreamInfo(answer);
-}
-
 void SetLimits(const StreamConfig& config, json::object* out) {
   (*out)["max_age"] = absl::ToInt64Nanoseconds(config.max_age);
   (*out)["max_bytes"] = config.max_bytes;
@@ -101,11 +95,11 @@ void SetLimits(const StreamConfig& config, json::object* out) {
 }  // namespace
 
 absl::StatusOr<StreamInfo> GetStream(NatsConnection& connection, const std::string& stream) {
-  return CallForStream(connection, absl::StrCat("STREAM.INFO.", stream), {});
+  ASSIGN_OR_RETURN(const json::object answer, Call(connection, absl::StrCat("STREAM.INFO.", stream), {}));
+  return ParseStreamInfo(answer);
 }
 
-absl::StatusOr<StreamInfo> CreateStream(NatsConnection& connection, const std::string& stream,
-                                        const StreamConfig& config) {
+absl::Status CreateStream(NatsConnection& connection, const std::string& stream, const StreamConfig& config) {
   json::object request = {{"name", stream},
                           {"subjects", json::array(config.subjects.begin(), config.subjects.end())},
                           {"storage", config.storage},
@@ -116,18 +110,18 @@ absl::StatusOr<StreamInfo> CreateStream(NatsConnection& connection, const std::s
                           {"max_msgs_per_subject", -1},
                           {"max_msg_size", -1}};
   SetLimits(config, &request);
-  return CallForStream(connection, absl::StrCat("STREAM.CREATE.", stream), request);
+  return Call(connection, absl::StrCat("STREAM.CREATE.", stream), request).status();
 }
 
-absl::StatusOr<StreamInfo> UpdateLimits(NatsConnection& connection, const std::string& stream, const StreamInfo& is,
-                                        const StreamConfig& config) {
+absl::Status UpdateLimits(NatsConnection& connection, const std::string& stream, const StreamInfo& is,
+                          const StreamConfig& config) {
   json::error_code error;
   json::value request = json::parse(JsonText(is.config_json), error);
   if (error || !request.is_object()) {
     return absl::UnavailableError(absl::StrCat("the stream's configuration is no JSON object: ", error.message()));
   }
   SetLimits(config, &request.get_object());
-  return CallForStream(connection, absl::StrCat("STREAM.UPDATE.", stream), request.get_object());
+  return Call(connection, absl::StrCat("STREAM.UPDATE.", stream), request.get_object()).status();
 }
 
 absl::StatusOr<Consumer> CreateConsumer(NatsConnection& connection, const std::string& stream,

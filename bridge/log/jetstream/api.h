@@ -46,11 +46,10 @@ struct StreamInfo {
 
 // NOT_FOUND: there is no such stream.
 absl::StatusOr<StreamInfo> GetStream(NatsConnection& connection, const std::string& stream);
-absl::StatusOr<StreamInfo> CreateStream(NatsConnection& connection, const std::string& stream,
-                                        const StreamConfig& config);
+absl::Status CreateStream(NatsConnection& connection, const std::string& stream, const StreamConfig& config);
 // Changes the limits of a stream to those of `config`, and leaves everything else.
-absl::StatusOr<StreamInfo> UpdateLimits(NatsConnection& connection, const std::string& stream, const StreamInfo& is,
-                                        const StreamConfig& config);
+absl::Status UpdateLimits(NatsConnection& connection, const std::string& stream, const StreamInfo& is,
+                          const StreamConfig& config);
 
 struct ConsumerPlace {
   // Starts with the first message from this sequence on, 1 or more.

@@ -83,8 +83,7 @@ void Delivery::FollowSession(const std::shared_ptr<Session>& session) {
 
 bool Delivery::Begin(const Session& session) {
   const StreamInfo& stream = session.stream();
-  const bool has_lost_its_end = stream.last < taken_;
-  if (epoch_.load() == stream.created && !has_lost_its_end) {
+  if (epoch_.load() == stream.created && !session.has_lost_its_end()) {
     if (stream.first > taken_ + 1) {
       ops::LogWarn("records_missed", {{"from", taken_ + 1}, {"to", stream.first - 1}, {"reason", "trimmed"}});
     }

@@ -1,5 +1,6 @@
 #include "bridge/log/jetstream/nats_connection.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "absl/base/thread_annotations.h"
@@ -18,6 +19,7 @@ namespace {
 constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // A server that does not read is given up after this; so nobody waits for longer.
 constexpr absl::Duration kWriteDeadline = absl::Seconds(3);
+constexpr absl::Duration kSendNowMax = absl::Milliseconds(5);
 // A server that does not answer pings is given up after three of them.
 constexpr absl::Duration kPingInterval = absl::Seconds(2);
 constexpr int kPingsUnansweredMax = 2;
@@ -26,13 +28,16 @@ absl::Status ToStatus(natsStatus status, absl::string_view what) {
   if (status == NATS_OK) {
     return absl::OkStatus();
   }
-  natsStatus last = status;
-  const char* const details = nats_GetLastError(&last);
   const char* const name = natsStatus_GetText(status);
-  // The details are those of this thread's last failure: of this one, or of none.
-  const bool has_details = details != nullptr && last == status && !absl::EqualsIgnoreCase(details, name);
-  return absl::UnavailableError(has_details ? absl::StrCat(what, ": ", name, ": ", details)
-                                            : absl::StrCat(what, ": ", name));
+  // The details are those of this thread's last failure: of this one, or of none. "(conn.c:1905): " stands before them.
+  natsStatus last = NATS_OK;
+  const char* const text = nats_GetLastError(&last);
+  absl::string_view details = text != nullptr && last == status ? text : "";
+  if (absl::StartsWith(details, "(")) {
+    details = details.substr(std::min(details.size(), details.find(')') + 3));
+  }
+  return absl::UnavailableError(details.empty() || details == name ? absl::StrCat(what, ": ", name)
+                                                                   : absl::StrCat(what, ": ", name, ": ", details));
 }
 
 // "user:password@" of a URL, or nothing.
@@ -166,7 +171,7 @@ Message Inbox::Next(absl::Duration timeout) {
   return Message(status == NATS_OK ? message : nullptr);
 }
 
-absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Connect(const JetStreamOptions& options,
+absl::StatusOr<std::shared_ptr<NatsConnection>> NatsConnection::Connect(const JetStreamOptions& options,
                                                                         const std::vector<std::string>& more_servers,
                                                                         absl::AnyInvocable<void()> on_closed) {
   ASSIGN_OR_RETURN(const OptionsPtr to, MakeOptions(options, more_servers));
@@ -180,7 +185,7 @@ absl::StatusOr<std::unique_ptr<NatsConnection>> NatsConnection::Connect(const Je
   RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&connection, to.get()),
                            absl::StrCat("cannot connect to NATS at ", ServersOf(options.url))));
   static_cast<void>(closure.release());
-  return std::unique_ptr<NatsConnection>(new NatsConnection(connection, std::move(events)));
+  return std::shared_ptr<NatsConnection>(new NatsConnection(connection, std::move(events)));
 }
 
 NatsConnection::NatsConnection(natsConnection* connection, std::shared_ptr<Events> events)
@@ -281,6 +286,11 @@ absl::StatusOr<std::unique_ptr<Inbox>> NatsConnection::Subscribe(const std::stri
 
 absl::Status NatsConnection::Flush() {
   return ToStatus(natsConnection_FlushTimeout(connection_, absl::ToInt64Milliseconds(kConnectTimeout)), "NATS");
+}
+
+void NatsConnection::SendNow() {
+  // A server that is too slow for this is no failure yet.
+  static_cast<void>(natsConnection_FlushTimeout(connection_, absl::ToInt64Milliseconds(kSendNowMax)));
 }
 
 void NatsConnection::OnClosed(natsConnection* connection, void* closure) {

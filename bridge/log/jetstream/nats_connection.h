@@ -73,7 +73,7 @@ class NatsConnection {
  public:
   // Tries all servers of the options' URL, then `more_servers`, once each. `on_closed` is called once, on a thread of
   // the library's, after it has been closed or has broken. May block for 2 s a server.
-  static absl::StatusOr<std::unique_ptr<NatsConnection>> Connect(const JetStreamOptions& options,
+  static absl::StatusOr<std::shared_ptr<NatsConnection>> Connect(const JetStreamOptions& options,
                                                                  const std::vector<std::string>& more_servers,
                                                                  absl::AnyInvocable<void()> on_closed);
   // Closes it, and waits for `on_closed`.
@@ -113,6 +113,9 @@ class NatsConnection {
   absl::StatusOr<std::unique_ptr<Inbox>> Subscribe(const std::string& subject, const InboxLimits& limits);
   // Waits until the server knows what has been subscribed to.
   absl::Status Flush();
+  // Sends what has been published, which otherwise waits a millisecond for more, and waits for the server to say so;
+  // meanwhile more gathers, so that a busy publisher makes few calls. Not for long.
+  void SendNow();
 
  private:
   struct Events;

@@ -2,10 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string>
 
-#include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace bridge::log {
@@ -36,9 +34,6 @@ struct JetStreamOptions {
   absl::Duration idempotency_window = absl::Minutes(2);
   // The largest frame that is made of a record; the server has to take messages that are a bit larger.
   size_t frame_bytes_max = size_t{512} << 10;
-  // The stream or the server cannot be used as it is, and only an operator can mend that. Called once at most, on the
-  // log's thread. The log goes on trying.
-  std::function<void(const absl::Status&)> on_fatal = [](const absl::Status&) {};
 };
 
 }  // namespace bridge::log

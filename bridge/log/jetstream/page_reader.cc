@@ -78,7 +78,12 @@ absl::StatusOr<StreamInfo> PageReader::Stream(const Session& session, absl::Dura
   if (const std::optional<StreamInfo> known = link_->KnownStream(session, age_max)) {
     return *known;
   }
+  const uint64_t newest = session.newest();
   absl::StatusOr<StreamInfo> stream = GetStream(session.connection(), options_.stream);
+  if (stream.ok() && stream->created == session.epoch() && stream->last < newest) {
+    return absl::UnavailableError(
+        absl::StrCat("NATS says that the stream ends at ", stream->last, ", and ", newest, " has been seen"));
+  }
   if (!stream.ok() || stream->created != session.epoch()) {
     return absl::UnavailableError(stream.ok() ? "the stream has been made anew" : stream.status().message());
   }
@@ -142,6 +147,7 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
   const size_t order = std::min({entries, kOrderMax, bytes / reading->message_bytes + 1});
   const Session::Address& inbox = cursor->session->reader(reading->thread);
   RETURN_IF_ERROR(cursor->pull->Ask({.messages = order, .bytes = bytes + 1}, inbox));
+  cursor->session->connection().SendNow();
   while (cursor->pull->outstanding() > 0) {
     InPlace message;
     switch (cursor->pull->Next(inbox, kMessageTimeout, &message)) {
@@ -172,6 +178,9 @@ bool PageReader::AddStored(uint64_t sequence, absl::string_view subject, absl::s
   Page& page = reading->page;
   absl::StatusOr<Record> record = ReadStored(options_.subject_prefix, subject, data);
   if (!record.ok()) {
+    if (!page.entries.empty()) {
+      return false;  // a page tells of damage where it starts
+    }
     link_->NoteUnreadable(sequence, record.status());
     page.has_damage = true;
     page.read_to.sequence = sequence;

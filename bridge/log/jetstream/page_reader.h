@@ -64,7 +64,7 @@ class PageReader {
   void PutBack(Cursor cursor);
 
   absl::StatusOr<Progress> ReadSome(Cursor* cursor, Reading* reading);
-  // Puts a message into the page; false where it does not fit any more.
+  // Puts a message into the page; false where it belongs into the next one.
   bool Add(const InPlace& message, Reading* reading);
   bool AddStored(uint64_t sequence, absl::string_view subject, absl::string_view data, Reading* reading);
   // The server that has the consumer may lag behind: the stream's leader says what else there is up to `newest`.

@@ -67,7 +67,7 @@ void Publisher::Start(const std::shared_ptr<Session>& session) {
   }
   session_ = session;
   status_ = absl::OkStatus();
-  if (epoch_ != session->epoch() || session->stream().last < handed_over_) {
+  if (epoch_ != session->epoch() || session->has_lost_its_end()) {
     epoch_ = session->epoch();
     handed_over_ = 0;
     not_handed_over_.clear();
@@ -123,9 +123,21 @@ bool Publisher::HasRoom() const {
          not_handed_over_.size() < kNotHandedOverMax;
 }
 
+bool Publisher::HasWork() const {
+  return is_ending_ || (!is_failing_ && next_request_ < first_request_ + requests_.size() && HasRoom());
+}
+
 void Publisher::RunPublishing() {
   Slice slice;
-  while (AwaitSlice(&slice)) {
+  std::shared_ptr<Session> unsent;  // to be told to send what has been published
+  while (true) {
+    if (unsent != nullptr && !HasSlice()) {
+      unsent->connection().SendNow();
+      unsent.reset();
+    }
+    if (!AwaitSlice(&slice)) {
+      return;
+    }
     Encode(&slice);
     absl::Status status;
     for (size_t from = 0; from < slice.encoded.size() && status.ok();) {
@@ -147,16 +159,19 @@ void Publisher::RunPublishing() {
         FailAll(status);
       }
     }
+    unsent = std::move(slice.session);
     slice = {};
   }
 }
 
+bool Publisher::HasSlice() {
+  const absl::MutexLock lock(&mutex_);
+  return HasWork();
+}
+
 bool Publisher::AwaitSlice(Slice* slice) {
   const absl::MutexLock lock(&mutex_);
-  const auto has_slice = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return is_ending_ || (!is_failing_ && next_request_ < first_request_ + requests_.size() && HasRoom());
-  };
-  mutex_.Await(absl::Condition(&has_slice));
+  mutex_.Await(absl::Condition(this, &Publisher::HasWork));
   if (is_ending_) {
     return false;
   }

@@ -101,10 +101,13 @@ class Publisher {
     return requests_[number - first_request_];
   }
   bool HasRoom() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // For the thread that publishes.
+  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   // --- On the thread that publishes.
 
   void RunPublishing();
+  bool HasSlice();
   // Waits for records and room for them; false at the end.
   bool AwaitSlice(Slice* slice);
   void Encode(Slice* slice);

@@ -19,7 +19,7 @@ constexpr NatsConnection::InboxLimits kLive = {.messages = 1 << 16, .bytes = 16 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<Session>> Session::Open(const JetStreamOptions& options,
-                                                       std::unique_ptr<NatsConnection> connection) {
+                                                       std::shared_ptr<NatsConnection> connection) {
   ASSIGN_OR_RETURN(StreamInfo stream, FindOrMakeStream(*connection, options));
   std::shared_ptr<Session> session(new Session(std::move(connection), std::move(stream)));
   RETURN_IF_ERROR(session->Subscribe(options));

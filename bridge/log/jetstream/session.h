@@ -29,7 +29,7 @@ class Session {
  public:
   // Finds the stream, or makes it. FAILED_PRECONDITION: only an operator can mend it.
   static absl::StatusOr<std::shared_ptr<Session>> Open(const JetStreamOptions& options,
-                                                       std::unique_ptr<NatsConnection> connection);
+                                                       std::shared_ptr<NatsConnection> connection);
   ~Session() { connection_->Close(); }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -45,6 +45,10 @@ class Session {
   const StreamInfo& stream() const { return stream_; }
   uint64_t epoch() const { return stream_.created; }
 
+  // Records that have been handed over are not in the stream any more. Set before others see the session.
+  bool has_lost_its_end() const { return has_lost_its_end_; }
+  void SetLostItsEnd() { has_lost_its_end_ = true; }
+
   // JetStream's acks, under SUBJECT.NUMBER.
   const Address& acks() const { return acks_; }
   // What is followed, and what is ephemeral.
@@ -57,13 +61,14 @@ class Session {
   void NoteNewest(uint64_t sequence);
 
  private:
-  Session(std::unique_ptr<NatsConnection> connection, StreamInfo stream)
+  Session(std::shared_ptr<NatsConnection> connection, StreamInfo stream)
       : connection_(std::move(connection)), stream_(std::move(stream)), newest_(stream_.last) {}
 
   absl::Status Subscribe(const JetStreamOptions& options);
 
-  const std::unique_ptr<NatsConnection> connection_;
+  const std::shared_ptr<NatsConnection> connection_;
   const StreamInfo stream_;
+  bool has_lost_its_end_ = false;
   Address acks_;
   Address kept_;
   Address live_;

@@ -4,8 +4,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
 #include "bridge/ops/logging.h"
@@ -15,6 +18,8 @@ namespace {
 
 // What a stored record may have beside the payload of its frame: topic, type, publisher, key, headers.
 constexpr size_t kRecordOverheadMax = 2048;
+
+constexpr absl::Duration kMakeDelayMax = absl::Milliseconds(200);
 
 struct Difference {
   std::string what;
@@ -97,11 +102,18 @@ absl::StatusOr<StreamInfo> FindOrMakeStream(NatsConnection& connection, const Je
   absl::StatusOr<StreamInfo> found = GetStream(connection, options.stream);
   const StreamConfig wanted = WantedStream(options);
   if (absl::IsNotFound(found.status())) {
-    found = CreateStream(connection, options.stream, wanted);
-    if (found.ok()) {
+    // All replicas miss it together; where two make it, a cluster may change its mind later about when it was made.
+    absl::SleepFor(kMakeDelayMax * absl::Uniform(absl::BitGen(), 0.0, 1.0));
+    found = GetStream(connection, options.stream);
+  }
+  if (absl::IsNotFound(found.status())) {
+    const absl::Status made = CreateStream(connection, options.stream, wanted);
+    if (made.ok()) {
       ops::LogInfo("stream_made", {{"stream", options.stream}, {"subjects", wanted.subjects.front()}});
-    } else if (const absl::StatusOr<StreamInfo> others = GetStream(connection, options.stream); others.ok()) {
-      found = others;  // another replica was faster
+    }
+    found = GetStream(connection, options.stream);  // also where another replica was faster
+    if (absl::IsNotFound(found.status())) {
+      return made;
     }
   }
   RETURN_IF_ERROR(found.status());
@@ -115,7 +127,7 @@ absl::StatusOr<StreamInfo> FindOrMakeStream(NatsConnection& connection, const Je
         {{"stream", options.stream}, {"limit", difference.what}, {"is", difference.is}, {"wanted", difference.wanted}});
   }
   if (!differences.empty() && options.update) {
-    found = UpdateLimits(connection, options.stream, *found, wanted);
+    RETURN_IF_ERROR(UpdateLimits(connection, options.stream, *found, wanted));
   }
   return found;
 }

@@ -50,7 +50,9 @@ LogUnderTest MakeJetStreamLog(const LogLimits& limits, uint64_t /*seed*/) {
   if (limits.history.events_max < LogLimits().history.events_max) {
     MakeStream(server.url(), options, limits.history.events_max);
   }
-  return {.log = std::make_unique<JetStreamLog>(std::move(options)), .advance_clock = nullptr};
+  return {.log = std::make_unique<JetStreamLog>(std::move(options),
+                                                [](const absl::Status& status) { ADD_FAILURE() << status; }),
+          .advance_clock = nullptr};
 }
 
 const LogKind kJetStream = {.name = "JetStream",
