@@ -117,6 +117,7 @@ void DiskLog::Run() {
       StartTail(round->new_follower);
     }
     idempotency_window_.DropOld(store_->clock().Monotonic(), kKeysDroppedMax);
+    progress_ = writer_.progress();
     if (round->is_stalled) {
       continue;
     }
@@ -124,7 +125,6 @@ void DiskLog::Run() {
       HandOverTail();
       continue;
     }
-    progress_ = writer_.progress();
     if (progress_.failure.ok()) {
       PlaceSome();
       progress_ = writer_.progress();
@@ -148,7 +148,8 @@ Inbox::Needs DiskLog::NeedsOfRound() {
   }
   const bool may_place = tail_follower_ == nullptr && !writer_.IsFull();
   return {.requests = may_place && requests_.empty() ? &requests_ : nullptr,
-          .has_work = tail_follower_ != nullptr || HasDurableEntry() || (may_place && !requests_.empty()),
+          .has_work = tail_follower_ != nullptr || HasDurableEntry() || (may_place && !requests_.empty()) ||
+                      (!progress_.failure.ok() && !placed_.empty()),
           .wait_max = idempotency_window_.size() != 0 ? kDropOldInterval : absl::InfiniteDuration()};
 }
 
