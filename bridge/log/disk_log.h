@@ -29,9 +29,10 @@ namespace bridge::log {
 // idempotency keys of the last one.
 //
 // With kEachBatch an ack means that the record is synced; what is appended while one sync goes on goes together with
-// the next, and the follower has a record when it is synced. With kInterval an ack means that this process holds the
-// record and writes it within the interval; a log that did not end in order then starts a new epoch, with the history
-// up to the last sync, so that no position that was lost is given out again.
+// the next, and the follower has a record when it is synced. With kInterval an ack means that the operating system has
+// the record, and it is synced within the interval: the end of the process loses nothing, that of the machine may lose
+// the tail. So a log that did not end in order starts a new epoch, with the history that is there, and no position that
+// was lost is given out again.
 //
 // Where the disk is full, appends fail with UNAVAILABLE, and reads and trimming go on; there is a reserve for that.
 // Appends go on when there is room. After any other failure to write (say an fsync that reports EIO) what the disk
@@ -50,7 +51,7 @@ class DiskLog final : public EventLog {
     // The directory; made where its parent is there.
     std::string path;
     Sync sync = Sync::kEachBatch;
-    // The longest that an acked record waits to be written, with kInterval.
+    // The longest that an acked record waits to be synced, with kInterval.
     base::MonotonicClock::duration sync_interval = std::chrono::milliseconds(200);
     // What is kept; the file may take three times as much. Age is that of the log's own clock (disk/log_clock.h).
     uint64_t bytes_max = 0;

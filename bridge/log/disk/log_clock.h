@@ -32,7 +32,8 @@ class LogClock {
     std::string boot_id;
   };
 
-  LogClock(Sources sources, const Mark& last);
+  // It has got to the later one of `last`, counted on, and `at_least`.
+  LogClock(Sources sources, const Mark& last, Time at_least = {});
 
   base::MonotonicTime Monotonic() const { return sources_.monotonic(); }
   Time Now() const { return At(Monotonic()); }

@@ -111,20 +111,33 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
     return absl::Status(state.status().code(),
                         absl::StrCat(files->data_path(), " cannot be used: ", state.status().message()));
   }
+  ASSIGN_OR_RETURN(Journal journal, Journal::Open(options.path));
+  auto unwritten = std::make_shared<Batch>();
+  ASSIGN_OR_RETURN(unwritten->records, journal.RecordsAfter(state->newest_sequence()));
+  LogClock::Time last_time = {};
+  for (const StoredRecord& record : unwritten->records) {
+    unwritten->bytes += record.value.size() + record.key.size();
+    last_time = std::max({last_time, PeekTime(record.value), PeekTime(record.key)});
+  }
+  LogClock clock(options.clock, MarkOf(*state), last_time);
   if (state->may_lack_its_tail()) {
     state->set_epoch(NewEpoch(state->epoch()));
   }
   state->set_may_lack_its_tail(options.may_lack_its_tail);
-  std::unique_ptr<Store> store(new Store(std::move(options), std::move(files), std::move(tables), *std::move(state)));
-  RETURN_IF_ERROR(store->Write({}));
+  std::unique_ptr<Store> store(new Store(std::move(options), std::move(files), std::move(tables), std::move(journal),
+                                         std::move(clock), *std::move(state)));
+  RETURN_IF_ERROR(store->Write({std::move(unwritten)}));
+  RETURN_IF_ERROR(store->journal().Drop(Journal::Written::kAll));
   return store;
 }
 
-Store::Store(Options options, std::unique_ptr<Files> files, Tables tables, v1::StoreState state)
+Store::Store(Options options, std::unique_ptr<Files> files, Tables tables, Journal journal, LogClock clock,
+             v1::StoreState state)
     : options_(std::move(options)),
       files_(std::move(files)),
       tables_(std::move(tables)),
-      clock_(options_.clock, MarkOf(state)),
+      journal_(std::move(journal)),
+      clock_(std::move(clock)),
       epoch_(state.epoch()),
       state_(std::move(state)) {}
 

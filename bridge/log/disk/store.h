@@ -5,36 +5,22 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 
+#include "bridge/log/disk/batch.h"
 #include "bridge/log/disk/files.h"
 #include "bridge/log/disk/format.h"
+#include "bridge/log/disk/journal.h"
 #include "bridge/log/disk/log_clock.h"
 #include "bridge/log/disk/tables.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/fingerprint.h"
 
 namespace bridge::log::disk {
-
-// A kept record on its way to the store.
-struct StoredRecord {
-  uint64_t sequence = 0;
-  // As in the tables (format.h); `key` is empty where the record has none.
-  std::string value = {};
-  std::string key = {};
-};
-
-// Records with growing sequences, which are written together.
-struct Batch {
-  std::vector<StoredRecord> records;
-  size_t bytes = 0;
-};
-using BatchPtr = std::shared_ptr<const Batch>;
 
 // The records, keys and state of a log on disk, in LMDB. No threads of its own.
 //
@@ -44,7 +30,7 @@ class Store {
  public:
   struct Options {
     std::string path;
-    // The log acks records before they are here, and a process that ends unclean leaves a new epoch to the next.
+    // The log acks records that are only in the journal: one that is not closed leaves a new epoch to the next.
     bool may_lack_its_tail = false;
     // Records beyond these are trimmed, oldest first.
     uint64_t bytes_max = 0;
@@ -55,7 +41,8 @@ class Store {
     LogClock::Sources clock;
   };
 
-  // Opens the store, or makes it, and has it to itself. Does not read its records, but for the first and the last one.
+  // Opens the store, or makes it, has it to itself, and writes what the journal has. Does not read its records, but for
+  // the first and the last one.
   static absl::StatusOr<std::unique_ptr<Store>> Open(Options options);
   ~Store();
   Store(const Store&) = delete;
@@ -100,8 +87,12 @@ class Store {
   // The log ends in order: all that was acked is written.
   absl::Status Close();
 
+  // For whoever adds to it and drops what is written.
+  Journal& journal() { return journal_; }
+
  private:
-  Store(Options options, std::unique_ptr<Files> files, Tables tables, v1::StoreState state);
+  Store(Options options, std::unique_ptr<Files> files, Tables tables, Journal journal, LogClock clock,
+        v1::StoreState state);
 
   absl::Status TryWrite(absl::Span<const BatchPtr> batches);
   absl::Status Reserve(uint64_t bytes);
@@ -112,6 +103,7 @@ class Store {
   const Options options_;
   const std::unique_ptr<Files> files_;
   const Tables tables_;
+  Journal journal_;
   const LogClock clock_;
   const uint64_t epoch_;
 

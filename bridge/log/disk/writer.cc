@@ -40,10 +40,14 @@ bool Writer::IsFull() const {
 
 void Writer::Add(BatchPtr batch) {
   const absl::MutexLock lock(&mutex_);
-  bytes_ += batch->bytes;
   if (!IsEachBatch()) {
+    if (const absl::Status added = store_->journal().Add(*batch); !added.ok()) {
+      health_ = absl::UnavailableError(added.message());
+      return;
+    }
     durable_sequence_ = batch->records.back().sequence;
   }
+  bytes_ += batch->bytes;
   batches_.push_back(std::move(batch));
   if (is_failing_) {
     return;
@@ -148,6 +152,7 @@ Writer::Round Writer::Await() {
   if (is_due && !is_failing_) {
     round.batches.assign(batches_.begin(), batches_.end());
     due_ = kNever;
+    store_->journal().TurnOver();
   }
   if (!is_ending_) {
     round.questions.swap(questions_);
@@ -175,6 +180,8 @@ void Writer::NoteWritten(size_t batches) {
     bytes_ -= batches_.front()->bytes;
     batches_.pop_front();
   }
+  // Where it fails, the next opening finds records that it has already.
+  store_->journal().Drop(batches_.empty() ? Journal::Written::kAll : Journal::Written::kOther).IgnoreError();
   const Bounds bounds = store_->bounds();
   durable_sequence_ = std::max(durable_sequence_, bounds.newest);
   written_ = {.bytes = store_->record_bytes(), .events = bounds.newest + 1 - bounds.oldest};
@@ -217,8 +224,8 @@ void Writer::Close() {
     }
     questions.swap(questions_);
   }
-  // What the next opening finds says whether this has failed.
-  if (batches.empty() || store_->Write(batches).ok()) {
+  // Where this fails, the next opening goes on from the journal.
+  if (store_->Write(batches).ok() && store_->journal().Drop(Journal::Written::kAll).ok()) {
     store_->Close().IgnoreError();
   }
   for (EventLog::BoundsCallback& question : questions) {

@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "bridge/base/clock.h"
+#include "bridge/log/disk/batch.h"
 #include "bridge/log/disk/store.h"
 #include "bridge/log/event_log.h"
 
@@ -26,7 +27,7 @@ class Writer {
   enum class Sync {
     // A batch is durable when it is written.
     kEachBatch,
-    // A batch is durable at once; it is written within an interval, and until then it is in this process's memory.
+    // A batch is durable when the journal has it, which outlives the process; within an interval it is written.
     kInterval,
   };
 
@@ -49,7 +50,7 @@ class Writer {
 
   // Whether it has taken as much as it should before it has written.
   bool IsFull() const;
-  // REQUIRES: the batch is not empty.
+  // Where it fails, progress() says it. REQUIRES: the batch is not empty, and progress() has no failure.
   void Add(BatchPtr batch);
 
   struct Progress {
@@ -101,6 +102,7 @@ class Writer {
 
   bool IsEachBatch() const { return options_.sync == Sync::kEachBatch; }
 
+  // Its journal is used with the mutex held.
   Store* const store_;
   const Options options_;
 
