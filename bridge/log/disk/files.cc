@@ -144,11 +144,18 @@ absl::Status Files::OpenData() {
   if (!data_.is_open() || fstat(data_.get(), &status) != 0) {
     return SystemError(errno, "cannot open", data_path_);
   }
+  const absl::MutexLock lock(&mutex_);
   data_bytes_ = static_cast<uint64_t>(status.st_size);
   return absl::OkStatus();
 }
 
+uint64_t Files::data_bytes() const {
+  const absl::MutexLock lock(&mutex_);
+  return data_bytes_;
+}
+
 absl::Status Files::Reserve(uint64_t bytes) {
+  const absl::MutexLock lock(&mutex_);
   if (bytes <= data_bytes_) {
     return absl::OkStatus();
   }

@@ -4,8 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 
 namespace bridge::log::disk {
 
@@ -30,7 +32,7 @@ class Descriptor {
 //   data.mdb       the store
 //   data.mdb-lock  LMDB's table of readers
 //
-// Not thread-safe.
+// Not thread-safe, but for one.
 class Files {
  public:
   // Makes the directory where its parent is there. FAILED_PRECONDITION: another log has it; else why it cannot be used.
@@ -51,9 +53,9 @@ class Files {
   // From here on Reserve may be called.
   absl::Status OpenData();
   // Has the file system set aside the first `bytes` of the store, and some more where it can, so that writing them does
-  // not fail for want of room. RESOURCE_EXHAUSTED: there is none.
-  absl::Status Reserve(uint64_t bytes);
-  uint64_t data_bytes() const { return data_bytes_; }
+  // not fail for want of room. RESOURCE_EXHAUSTED: there is none. Thread-safe.
+  absl::Status Reserve(uint64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  uint64_t data_bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   Files(std::string path, Descriptor lock);
@@ -62,7 +64,9 @@ class Files {
   const std::string data_path_;
   const Descriptor lock_;
   Descriptor data_;
-  uint64_t data_bytes_ = 0;
+
+  mutable absl::Mutex mutex_;
+  uint64_t data_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace bridge::log::disk

@@ -24,8 +24,8 @@ namespace bridge::log::disk {
 
 // The records, keys and state of a log on disk, in LMDB. No threads of its own.
 //
-// Reads may be made on any thread, each in a short transaction of its own; what is "the writer's" on one thread at a
-// time. A record is in it whole or not at all, whatever ends the process or the machine.
+// Thread-safe, but for what is the writer's: one thread's at a time. Reads are made in a short transaction each. A
+// record is in it whole or not at all, whatever ends the process or the machine.
 class Store {
  public:
   struct Options {
@@ -67,6 +67,10 @@ class Store {
   // Times that a damaged record or key has been met.
   uint64_t unreadable_total() const { return unreadable_total_.load(std::memory_order_relaxed); }
 
+  // Sees to it that there is room to Write so many bytes of batches, those that are being written included.
+  // RESOURCE_EXHAUSTED: there is none.
+  absl::Status Reserve(uint64_t bytes);
+
   // --- The writer's.
 
   // What is written.
@@ -81,7 +85,7 @@ class Store {
   // Whether a Write of nothing would trim.
   bool HasTooMuch() const;
 
-  // Whether there is room on the disk for more.
+  // OK where a Write may succeed; else why not.
   absl::Status CheckRoom();
 
   // The log ends in order: all that was acked is written.
@@ -95,7 +99,6 @@ class Store {
         v1::StoreState state);
 
   absl::Status TryWrite(absl::Span<const BatchPtr> batches);
-  absl::Status Reserve(uint64_t bytes);
   // Trims at most `count_max` of each; returns the oldest record's sequence then, 0 where there is none.
   absl::StatusOr<uint64_t> TrimRecords(MDB_txn* txn, size_t count_max, v1::StoreState* state) const;
   absl::Status TrimKeys(MDB_txn* txn, size_t count_max) const;

@@ -16,6 +16,9 @@ constexpr size_t kUnwrittenBytesMax = size_t{32} << 20;
 // How often records and keys that have grown old are looked for, and for room where there was none.
 constexpr std::chrono::seconds kTendInterval{1};
 
+// Between two tries to write what the journal has.
+constexpr std::chrono::seconds kRetryInterval{1};
+
 }  // namespace
 
 Writer::Writer(Store* store, Options options)
@@ -41,15 +44,24 @@ bool Writer::IsFull() const {
 void Writer::Add(BatchPtr batch) {
   const absl::MutexLock lock(&mutex_);
   if (!IsEachBatch()) {
-    if (const absl::Status added = store_->journal().Add(*batch); !added.ok()) {
-      health_ = absl::UnavailableError(added.message());
+    absl::Status added = write_failure_;
+    if (added.ok()) {
+      added = store_->Reserve(bytes_ + batch->bytes);
+    }
+    if (added.ok()) {
+      added = store_->journal().Add(*batch);
+    }
+    if (!added.ok()) {
+      failure_ = health_ = absl::UnavailableError(added.message());
+      due_ = base::MonotonicTime::min();  // which may make room
       return;
     }
     durable_sequence_ = batch->records.back().sequence;
+    health_ = absl::OkStatus();
   }
   bytes_ += batch->bytes;
   batches_.push_back(std::move(batch));
-  if (is_failing_) {
+  if (!failure_.ok()) {
     return;
   }
   if (IsEachBatch() || bytes_ >= kUnwrittenBytesMax / 2) {
@@ -61,16 +73,16 @@ void Writer::Add(BatchPtr batch) {
 
 Writer::Progress Writer::progress() const {
   const absl::MutexLock lock(&mutex_);
-  return {.durable_sequence = durable_sequence_, .failure = is_failing_ || !IsEachBatch() ? health_ : absl::OkStatus()};
+  return {.durable_sequence = durable_sequence_, .failure = failure_};
 }
 
 void Writer::Forget() {
   const absl::MutexLock lock(&mutex_);
+  failure_ = absl::OkStatus();
   if (IsEachBatch()) {
     batches_.clear();
     bytes_ = 0;
     due_ = kNever;
-    is_failing_ = false;
   }
 }
 
@@ -149,10 +161,13 @@ Writer::Round Writer::Await() {
   }
   round.is_last = is_ending_;
   const bool is_due = base::MonotonicClock::now() >= due_ || !questions_.empty();
-  if (is_due && !is_failing_) {
+  const bool may_write = !batches_.empty() && (failure_.ok() || !IsEachBatch());
+  if (is_due && may_write) {
     round.batches.assign(batches_.begin(), batches_.end());
     due_ = kNever;
     store_->journal().TurnOver();
+  } else if (is_due) {
+    due_ = kNever;
   }
   if (!is_ending_) {
     round.questions.swap(questions_);
@@ -185,17 +200,20 @@ void Writer::NoteWritten(size_t batches) {
   const Bounds bounds = store_->bounds();
   durable_sequence_ = std::max(durable_sequence_, bounds.newest);
   written_ = {.bytes = store_->record_bytes(), .events = bounds.newest + 1 - bounds.oldest};
-  health_ = absl::OkStatus();
+  if (batches != 0) {
+    write_failure_ = absl::OkStatus();
+    health_ = IsEachBatch() ? absl::OkStatus() : health_;
+  }
 }
 
 void Writer::NoteFailure(const absl::Status& failure) {
   health_ = absl::UnavailableError(failure.message());
   if (IsEachBatch()) {
-    is_failing_ = true;
+    failure_ = health_;
     due_ = kNever;
   } else {
-    due_ =
-        base::MonotonicClock::now() + std::max<base::MonotonicClock::duration>(options_.sync_interval, kTendInterval);
+    write_failure_ = health_;
+    due_ = base::MonotonicClock::now() + kRetryInterval;
   }
 }
 
@@ -207,7 +225,8 @@ void Writer::Tend() {
   tended_ = now;
   if (store_->HasTooMuch()) {
     Write({});
-  } else if (!health().ok()) {
+  }
+  if (!health().ok()) {
     const absl::Status room = store_->CheckRoom();
     const absl::MutexLock lock(&mutex_);
     health_ = room.ok() ? absl::OkStatus() : absl::UnavailableError(room.message());

@@ -56,8 +56,8 @@ class Writer {
   struct Progress {
     // Up to here all is durable.
     uint64_t durable_sequence = 0;
-    // UNAVAILABLE: nothing that is not durable will be, and nothing more is taken. With kEachBatch until Forget, with
-    // kInterval until a write has succeeded.
+    // UNAVAILABLE: nothing that is not durable will be. Until Forget, and with kInterval also until there is room
+    // again.
     absl::Status failure;
   };
   Progress progress() const;
@@ -114,9 +114,11 @@ class Writer {
   uint64_t durable_sequence_ ABSL_GUARDED_BY(mutex_);
   // When `batches_` have to be written.
   base::MonotonicTime due_ ABSL_GUARDED_BY(mutex_) = kNever;
-  // Of the last write. With kEachBatch, `is_failing_` from then until Forget.
   absl::Status health_ ABSL_GUARDED_BY(mutex_);
-  bool is_failing_ ABSL_GUARDED_BY(mutex_) = false;
+  // Why something that was added is not durable, until Forget: so that nothing that comes after it is.
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  // Why `batches_` could not be written, until they are, with kInterval: nothing more is added.
+  absl::Status write_failure_ ABSL_GUARDED_BY(mutex_);
   std::vector<EventLog::BoundsCallback> questions_ ABSL_GUARDED_BY(mutex_);
   Written written_ ABSL_GUARDED_BY(mutex_);
 
