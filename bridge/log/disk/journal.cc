@@ -19,8 +19,12 @@ namespace {
 
 constexpr mode_t kFileMode = 0600;
 
+// A file keeps its room up to this, for when the disk is full.
+constexpr uint64_t kBytesKept = uint64_t{4} << 20;
+
 // Stands before a record's value and key, which have checksums of their own.
 struct Head {
+  uint64_t epoch;
   uint64_t sequence;
   uint32_t value_bytes;
   uint32_t key_bytes;
@@ -48,9 +52,9 @@ absl::StatusOr<std::string> ReadAll(const Descriptor& file, uint64_t bytes) {
   return content;
 }
 
-// Takes the next record from the front of `bytes`. False: there is none that is whole.
-bool TakeRecord(absl::string_view* bytes, StoredRecord* record) {
-  Head head;
+// Takes the next record from the front of `bytes`. False: there is none that is whole and of this epoch.
+bool TakeRecord(uint64_t epoch, absl::string_view* bytes, StoredRecord* record) {
+  Head head = {};
   if (bytes->size() < sizeof(head)) {
     return false;
   }
@@ -62,7 +66,7 @@ bool TakeRecord(absl::string_view* bytes, StoredRecord* record) {
   record->value = std::string(bytes->substr(sizeof(head), head.value_bytes));
   record->key = std::string(bytes->substr(sizeof(head) + head.value_bytes, head.key_bytes));
   bytes->remove_prefix(sizeof(head) + head.value_bytes + head.key_bytes);
-  return OpenRecord(head.sequence, record->value).ok() &&
+  return head.epoch == epoch && OpenRecord(head.sequence, record->value).ok() &&
          (record->key.empty() || OpenKey(head.sequence, record->key).ok());
 }
 
@@ -83,12 +87,12 @@ absl::StatusOr<Journal> Journal::Open(const std::string& directory) {
   return journal;
 }
 
-absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(uint64_t newest) const {
+absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(uint64_t epoch, uint64_t newest) const {
   std::vector<StoredRecord> records;
   for (const File& file : files_) {
     ASSIGN_OR_RETURN(const std::string content, ReadAll(file.descriptor, file.bytes));
     absl::string_view rest = content;
-    for (StoredRecord record; TakeRecord(&rest, &record);) {
+    for (StoredRecord record; TakeRecord(epoch, &rest, &record);) {
       records.push_back(std::move(record));
     }
   }
@@ -103,11 +107,12 @@ absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(uint64_t newest)
   return next;
 }
 
-absl::Status Journal::Add(const Batch& batch) {
+absl::Status Journal::Add(uint64_t epoch, const Batch& batch) {
   std::string bytes;
   bytes.reserve(batch.bytes + batch.records.size() * sizeof(Head));
   for (const StoredRecord& record : batch.records) {
-    const Head head = {.sequence = record.sequence,
+    const Head head = {.epoch = epoch,
+                       .sequence = record.sequence,
                        .value_bytes = static_cast<uint32_t>(record.value.size()),
                        .key_bytes = static_cast<uint32_t>(record.key.size())};
     bytes.append(reinterpret_cast<const char*>(&head), sizeof(head));
@@ -141,8 +146,8 @@ absl::Status Journal::Drop(Written written) {
 }
 
 absl::Status Journal::Empty(File* file) {
-  if (file->bytes != 0 && ftruncate(file->descriptor.get(), 0) != 0) {
-    return JournalError(errno, "cannot empty");
+  if (file->bytes > kBytesKept && ftruncate(file->descriptor.get(), kBytesKept) != 0) {
+    return JournalError(errno, "cannot shorten");
   }
   file->bytes = 0;
   return absl::OkStatus();

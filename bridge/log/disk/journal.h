@@ -23,11 +23,11 @@ class Journal {
   // Opens the files in `directory`, or makes them.
   static absl::StatusOr<Journal> Open(const std::string& directory);
 
-  // The records after `newest` without a hole, up to the first that is damaged or missing.
-  absl::StatusOr<std::vector<StoredRecord>> RecordsAfter(uint64_t newest) const;
+  // The records of this epoch that come after `newest`, up to the first that is damaged or missing.
+  absl::StatusOr<std::vector<StoredRecord>> RecordsAfter(uint64_t epoch, uint64_t newest) const;
 
   // Where it fails, the batch is not there. RESOURCE_EXHAUSTED: there is no room.
-  absl::Status Add(const Batch& batch);
+  absl::Status Add(uint64_t epoch, const Batch& batch);
 
   // What has been added is about to be written to the store: what comes now goes into the other file, if that is empty.
   void TurnOver();
@@ -43,6 +43,7 @@ class Journal {
  private:
   struct File {
     Descriptor descriptor;
+    // Of what is not dropped. What stands behind is in the store already.
     uint64_t bytes = 0;
   };
 

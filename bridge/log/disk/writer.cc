@@ -49,7 +49,7 @@ void Writer::Add(BatchPtr batch) {
       added = store_->Reserve(bytes_ + batch->bytes);
     }
     if (added.ok()) {
-      added = store_->journal().Add(*batch);
+      added = store_->journal().Add(store_->epoch(), *batch);
     }
     if (!added.ok()) {
       failure_ = health_ = absl::UnavailableError(added.message());

@@ -192,6 +192,16 @@ TEST_F(DiskLogDamage, AStoreThatWasHalfMadeIsMadeAnew) {
   EXPECT_THAT(MustAppend(MakeRecords(1)), ElementsAre(1));
 }
 
+TEST_F(DiskLogDamage, AJournalOfAnotherStoreIsLeftAlone) {
+  options_.sync = DiskLog::Sync::kInterval;
+  Open();
+  MustAppend(MakeRecords(5));
+  Close();
+  std::filesystem::remove(DataPath());
+  Open();
+  EXPECT_EQ(GetBounds().newest, 0);
+}
+
 // What a machine that failed may leave of the journal.
 TEST_F(DiskLogDamage, OfADamagedJournalTheWholeBeginningIsTaken) {
   options_.sync = DiskLog::Sync::kInterval;
@@ -209,7 +219,7 @@ TEST_F(DiskLogDamage, OfADamagedJournalTheWholeBeginningIsTaken) {
   std::string flipped = journal;
   flipped[third + 3] = static_cast<char>(flipped[third + 3] ^ 1);
   std::string huge = journal;
-  huge.replace(0, 16, std::string(16, '\xff'));
+  huge.replace(8, 16, std::string(16, '\xff'));
   const std::vector<std::pair<std::string, size_t>> cases = {{journal, 5},
                                                              {flipped, 2},
                                                              {journal.substr(0, third), 2},
