@@ -46,6 +46,27 @@ TEST(IdempotencyWindow, ForgetsAKeyByTheAgeOfItsFirstRecord) {
   EXPECT_THAT(window.FindOrRemember(WithKey("a"), 3, kStart + seconds(19)), Optional(Eq(2)));
 }
 
+TEST(IdempotencyWindow, ForgetsWhatWasNotAppendedAfterAll) {
+  IdempotencyWindow window({.age_max = seconds(10), .keys_max = 100});
+  for (uint64_t sequence = 1; sequence <= 5; ++sequence) {
+    window.FindOrRemember(WithKey(absl::StrCat(sequence)), sequence, kStart);
+  }
+  window.ForgetFrom(3);
+  EXPECT_EQ(window.size(), 2);
+  EXPECT_THAT(window.FindOrRemember(WithKey("2"), 3, kStart), Optional(Eq(2)));
+  EXPECT_EQ(window.FindOrRemember(WithKey("5"), 3, kStart), std::nullopt);
+  EXPECT_THAT(window.FindOrRemember(WithKey("5"), 4, kStart), Optional(Eq(3)));
+}
+
+TEST(IdempotencyWindow, AWindowWithTheSameKeyTakesTheSameFingerprints) {
+  const Fingerprinter::Key key = Fingerprinter::RandomKey();
+  IdempotencyWindow first({.age_max = seconds(10), .keys_max = 100}, key);
+  IdempotencyWindow second({.age_max = seconds(10), .keys_max = 100}, key);
+  IdempotencyWindow other({.age_max = seconds(10), .keys_max = 100});
+  EXPECT_EQ(first.FingerprintOf(WithKey("a")), second.FingerprintOf(WithKey("a")));
+  EXPECT_FALSE(first.FingerprintOf(WithKey("a")) == other.FingerprintOf(WithKey("a")));
+}
+
 TEST(IdempotencyWindow, ForgetsTheOldestWhereThereIsNoRoomAndCountsIt) {
   IdempotencyWindow window({.age_max = seconds(10), .keys_max = 2});
   window.FindOrRemember(WithKey("a"), 1, kStart);
