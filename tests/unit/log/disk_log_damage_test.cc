@@ -80,15 +80,20 @@ TEST_F(DiskLogDamage, ADamagedRecordIsLeftOutAndTold) {
   FlipBitOf(4);
   FlipBitOf(10);
   Open();
-  const absl::StatusOr<Page> page = Read({.after = At(0)});
-  ASSERT_TRUE(page.ok()) << page.status();
-  EXPECT_THAT(SequencesOf(page->entries), ElementsAre(1, 2, 3, 5, 6, 7, 8, 9));
-  EXPECT_TRUE(page->has_damage);
-  EXPECT_EQ(page->read_to, At(10));
+  const absl::StatusOr<Page> before = Read({.after = At(0)});
+  ASSERT_TRUE(before.ok()) << before.status();
+  EXPECT_THAT(SequencesOf(before->entries), ElementsAre(1, 2, 3));
+  EXPECT_FALSE(before->has_damage);
+  const absl::StatusOr<Page> between = Read({.after = before->read_to});
+  ASSERT_TRUE(between.ok()) << between.status();
+  EXPECT_THAT(SequencesOf(between->entries), ElementsAre(5, 6, 7, 8, 9));
+  EXPECT_TRUE(between->has_damage);
+  const absl::StatusOr<Page> last = Read({.after = between->read_to});
+  ASSERT_TRUE(last.ok()) << last.status();
+  EXPECT_THAT(last->entries, testing::IsEmpty());
+  EXPECT_TRUE(last->has_damage);
+  EXPECT_EQ(last->read_to, At(10));
   EXPECT_EQ(log().stats().unreadable_records, 2);
-  const absl::StatusOr<Page> whole = Read({.after = At(4), .entries_max = 3});
-  ASSERT_TRUE(whole.ok()) << whole.status();
-  EXPECT_FALSE(whole->has_damage);
   EXPECT_THAT(MustAppend(MakeRecords(1)), ElementsAre(11));
 }
 
