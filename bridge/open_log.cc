@@ -55,8 +55,8 @@ std::unique_ptr<log::EventLog> MakeJetStreamLog(const config::v1::Config& config
                                     .certificate_file = jetstream.tls().certificate_file(),
                                     .key_file = jetstream.tls().key_file()},
                             .idempotency_window = config::FromProto(config.log().idempotency_window()),
-                            .frame_bytes_max = config.http().max_frame_bytes(),
-                            .on_fatal = std::move(on_unusable)});
+                            .frame_bytes_max = config.http().max_frame_bytes()},
+      std::move(on_unusable));
 }
 
 }  // namespace

@@ -107,13 +107,13 @@ absl::StatusOr<std::shared_ptr<Session>> JetStreamLog::Connect() {
   absl::StatusOr<std::shared_ptr<Session>> opened = Session::Open(options_, connection);
   SetConnecting(nullptr);
   ASSIGN_OR_RETURN(std::shared_ptr<Session> session, std::move(opened));
-  if (HasLostItsEnd(session->stream())) {
-    ops::LogError("stream_lost_its_end",
-                  {{"newest", session->stream().last}, {"seen", delivery_.handed_over(session->epoch())}});
+  const uint64_t handed_over = delivery_.handed_over(session->epoch());
+  if (HasLostItsEnd(session->stream(), handed_over)) {
+    ops::LogError("stream_lost_its_end", {{"newest", session->stream().last}, {"seen", handed_over}});
     session->SetLostItsEnd();
     behind_since_ = absl::InfiniteFuture();
   } else {
-    session->NoteNewest(delivery_.handed_over(session->epoch()));
+    session->NoteNewest(handed_over);
   }
   link_.NoteStream(session->stream());
   return session;
@@ -126,12 +126,14 @@ absl::Status JetStreamLog::Watch(const std::shared_ptr<Session>& session) {
       return absl::UnavailableError(
           absl::StrCat("the connection to NATS is lost: ", session->connection().last_error()));
     }
+    // Before the question: while it is answered the follower gets on, beyond the end that the answer tells.
+    const uint64_t handed_over = delivery_.handed_over(session->epoch());
     const absl::StatusOr<StreamInfo> stream = jetstream::GetStream(session->connection(), options_.stream);
     if (absl::IsNotFound(stream.status())) {
       return stream.status();
     }
     if (stream.ok()) {
-      RETURN_IF_ERROR(CheckSame(*session, *stream));
+      RETURN_IF_ERROR(CheckSame(*session, *stream, handed_over));
       link_.NoteStream(*stream);
       publisher_.NoteGone(stream->first - 1);
     }
@@ -149,15 +151,15 @@ absl::Status JetStreamLog::Watch(const std::shared_ptr<Session>& session) {
   return absl::OkStatus();
 }
 
-absl::Status JetStreamLog::CheckSame(const Session& session, const StreamInfo& stream) {
+absl::Status JetStreamLog::CheckSame(const Session& session, const StreamInfo& stream, uint64_t handed_over) {
   if (stream.created != session.epoch()) {
     return absl::UnavailableError("the stream has been made anew");
   }
-  return HasLostItsEnd(stream) ? absl::UnavailableError("the stream has lost its end") : absl::OkStatus();
+  return HasLostItsEnd(stream, handed_over) ? absl::UnavailableError("the stream has lost its end") : absl::OkStatus();
 }
 
-bool JetStreamLog::HasLostItsEnd(const StreamInfo& stream) {
-  if (stream.last >= delivery_.handed_over(stream.created)) {
+bool JetStreamLog::HasLostItsEnd(const StreamInfo& stream, uint64_t handed_over) {
+  if (stream.last >= handed_over) {
     behind_since_ = absl::InfiniteFuture();
     return false;
   }

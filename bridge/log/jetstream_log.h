@@ -65,9 +65,9 @@ class JetStreamLog final : public EventLog {
   // Watches the stream while the connection holds and it stays the same one; returns why that ended, OK at the
   // end of the log.
   absl::Status Watch(const std::shared_ptr<jetstream::Session>& session);
-  absl::Status CheckSame(const jetstream::Session& session, const jetstream::StreamInfo& stream);
-  // It ends before what has been handed over, and will not come back.
-  bool HasLostItsEnd(const jetstream::StreamInfo& stream);
+  absl::Status CheckSame(const jetstream::Session& session, const jetstream::StreamInfo& stream, uint64_t handed_over);
+  // It ends before what had been handed over when it was asked, and will not come back.
+  bool HasLostItsEnd(const jetstream::StreamInfo& stream, uint64_t handed_over);
   void TellAway(const absl::Status& why);
   // Waits for the end of the log, or of the connection; true at the end of the log.
   bool AwaitTurn(absl::Duration timeout);
