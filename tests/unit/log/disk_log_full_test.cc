@@ -188,12 +188,13 @@ TEST_P(DiskLogFull, AResendIsNotOvertaken) {
   constexpr size_t kTotal = 600;
   constexpr size_t kInFlight = 12;
   size_t failures = 0;
-  for (size_t next = 0; next < kTotal;) {
+  size_t next = 0;
+  while (next < kTotal || failures == 0) {
     // A publisher appends no more once it knows of a failure; held while it does, so that it knows of each in time.
     absl::Mutex mutex;
     bool has_failed = false;
     std::vector<AppendAnswer> in_flight;
-    for (size_t i = next; i < std::min(next + kInFlight, kTotal); ++i) {
+    for (size_t i = next; i < next + kInFlight; ++i) {
       const absl::MutexLock lock(&mutex);
       if (has_failed) {
         break;
@@ -217,10 +218,9 @@ TEST_P(DiskLogFull, AResendIsNotOvertaken) {
     }
     failures += is_failing ? 1 : 0;
   }
-  EXPECT_GT(failures, 0);
   const std::vector<Entry> entries = ReadAll();
-  ASSERT_EQ(entries.size(), kTotal);
-  for (size_t i = 0; i < kTotal; ++i) {
+  ASSERT_EQ(entries.size(), next);
+  for (size_t i = 0; i < next; ++i) {
     ASSERT_TRUE(absl::StartsWith(entries[i].record.data, absl::StrCat(i, ";"))) << i;
   }
 }
