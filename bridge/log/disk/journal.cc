@@ -52,21 +52,26 @@ absl::StatusOr<std::string> ReadAll(const Descriptor& file, uint64_t bytes) {
   return content;
 }
 
-// Takes the next record from the front of `bytes`. False: there is none that is whole and of this epoch.
-bool TakeRecord(uint64_t epoch, absl::string_view* bytes, StoredRecord* record) {
+// Takes the next record from the front of `bytes`; one that is not after `newest` without its content. False: there is
+// none that is whole and of this epoch.
+bool TakeRecord(Position newest, absl::string_view* bytes, StoredRecord* record) {
   Head head = {};
   if (bytes->size() < sizeof(head)) {
     return false;
   }
   std::memcpy(&head, bytes->data(), sizeof(head));
-  if (bytes->size() - sizeof(head) < uint64_t{head.value_bytes} + head.key_bytes) {
+  const absl::string_view content = bytes->substr(sizeof(head));
+  if (head.epoch != newest.epoch || content.size() < uint64_t{head.value_bytes} + head.key_bytes) {
     return false;
   }
-  record->sequence = head.sequence;
-  record->value = std::string(bytes->substr(sizeof(head), head.value_bytes));
-  record->key = std::string(bytes->substr(sizeof(head) + head.value_bytes, head.key_bytes));
+  *record = {.sequence = head.sequence};
   bytes->remove_prefix(sizeof(head) + head.value_bytes + head.key_bytes);
-  return head.epoch == epoch && OpenRecord(head.sequence, record->value).ok() &&
+  if (head.sequence <= newest.sequence) {
+    return true;
+  }
+  record->value = std::string(content.substr(0, head.value_bytes));
+  record->key = std::string(content.substr(head.value_bytes, head.key_bytes));
+  return OpenRecord(head.sequence, record->value).ok() &&
          (record->key.empty() || OpenKey(head.sequence, record->key).ok());
 }
 
@@ -87,20 +92,22 @@ absl::StatusOr<Journal> Journal::Open(const std::string& directory) {
   return journal;
 }
 
-absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(uint64_t epoch, uint64_t newest) const {
+absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(Position newest) const {
   std::vector<StoredRecord> records;
   for (const File& file : files_) {
     ASSIGN_OR_RETURN(const std::string content, ReadAll(file.descriptor, file.bytes));
     absl::string_view rest = content;
-    for (StoredRecord record; TakeRecord(epoch, &rest, &record);) {
-      records.push_back(std::move(record));
+    for (StoredRecord record; TakeRecord(newest, &rest, &record);) {
+      if (record.sequence > newest.sequence) {
+        records.push_back(std::move(record));
+      }
     }
   }
   std::ranges::sort(records, {}, &StoredRecord::sequence);
   std::vector<StoredRecord> next;
   for (StoredRecord& record : records) {
-    if (record.sequence == newest + 1) {
-      newest = record.sequence;
+    if (record.sequence == newest.sequence + 1) {
+      newest.sequence = record.sequence;
       next.push_back(std::move(record));
     }
   }

@@ -11,6 +11,7 @@
 
 #include "bridge/log/disk/batch.h"
 #include "bridge/log/disk/files.h"
+#include "bridge/log/position.h"
 
 namespace bridge::log::disk {
 
@@ -23,8 +24,8 @@ class Journal {
   // Opens the files in `directory`, or makes them.
   static absl::StatusOr<Journal> Open(const std::string& directory);
 
-  // The records of this epoch that come after `newest`, up to the first that is damaged or missing.
-  absl::StatusOr<std::vector<StoredRecord>> RecordsAfter(uint64_t epoch, uint64_t newest) const;
+  // The records of its epoch that come after `newest`, up to the first that is damaged or missing.
+  absl::StatusOr<std::vector<StoredRecord>> RecordsAfter(Position newest) const;
 
   // Where it fails, the batch is not there. RESOURCE_EXHAUSTED: there is no room.
   absl::Status Add(uint64_t epoch, const Batch& batch);

@@ -113,7 +113,8 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
   }
   ASSIGN_OR_RETURN(Journal journal, Journal::Open(options.path));
   auto unwritten = std::make_shared<Batch>();
-  ASSIGN_OR_RETURN(unwritten->records, journal.RecordsAfter(state->epoch(), state->newest_sequence()));
+  ASSIGN_OR_RETURN(unwritten->records,
+                   journal.RecordsAfter({.epoch = state->epoch(), .sequence = state->newest_sequence()}));
   LogClock::Time last_time = {};
   for (const StoredRecord& record : unwritten->records) {
     unwritten->bytes += record.value.size() + record.key.size();

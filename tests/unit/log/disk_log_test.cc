@@ -1,8 +1,11 @@
 #include "bridge/log/disk_log.h"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <ctime>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -282,20 +285,22 @@ TEST_P(DiskLog_, ManyOldRecordsAreTrimmedInSlices) {
 
 // --- Opening.
 
+// In CPU time, which is less at the mercy of what else the machine does.
 TEST_P(DiskLog_, OpeningDoesNotReadTheHistory) {
   Open();
   for (int i = 0; i < 200; ++i) {
     MustAppend(MakeRecords(1000));
   }
-  std::chrono::nanoseconds best = hours(1);
+  std::clock_t open_time = std::numeric_limits<std::clock_t>::max();
   for (int i = 0; i < 5; ++i) {
     Close();
-    const auto start = base::MonotonicClock::now();
+    const std::clock_t start = std::clock();
     Open();
-    best = std::min<std::chrono::nanoseconds>(best, base::MonotonicClock::now() - start);
+    open_time = std::min(open_time, std::clock() - start);
   }
-  EXPECT_EQ(GetBounds().newest, 200'000);
-  EXPECT_LT(best, std::chrono::milliseconds(100));
+  const std::clock_t start = std::clock();
+  EXPECT_EQ(ReadAll().size(), 200'000);
+  EXPECT_LT(10 * open_time, std::clock() - start);
 }
 
 TEST_P(DiskLog_, ASecondLogOnTheSamePathIsRefused) {
