@@ -213,8 +213,10 @@ RunResult RunBridge(const std::vector<std::string>& arguments) {
 }
 
 RunResult RunBridgeWithOpenFiles(uint64_t files_max, const std::vector<std::string>& arguments) {
-  std::vector<std::string> command = {
-      "/bin/sh", "-c", absl::StrCat("ulimit -c 0; ulimit -n ", files_max, "; exec \"$0\" \"$@\""), BinaryPath()};
+  // What this process has inherited would count among them.
+  const std::string script = absl::StrCat("exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -c 0; ulimit -n ", files_max,
+                                          "; exec \"$0\" \"$@\"");
+  std::vector<std::string> command = {"/bin/sh", "-c", script, BinaryPath()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return RunToEnd(command);
 }
