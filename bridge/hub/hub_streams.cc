@@ -157,6 +157,7 @@ void Hub::LeaveStage(Subscription& subscription) {
       subscription.stage_hook_.unlink();
       break;
   }
+  subscription.stage_ = Subscription::Stage::kRunnable;  // in no list: what ends it now has nothing to take it out of
 }
 
 void Hub::NoteWritable(Subscription& subscription) {

@@ -122,6 +122,23 @@ TEST(Lifecycle, PublisherThatDoesNotFinishIsEndedWithUnavailable) {
   EXPECT_EQ(bridge.WaitForExit(), 0);
 }
 
+TEST(Lifecycle, GoesOnAfterItStoodStillWhileItsClientsLeft) {
+  const BridgeProcess bridge({"http.heartbeat=1s"});
+  std::vector<std::unique_ptr<SseClient>> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(std::make_unique<SseClient>(bridge.http_port(), "/events?topic=a"));
+    clients.back()->ReadOpen();
+  }
+  bridge.Signal(SIGSTOP);
+  for (auto& client : clients) {
+    client->connection().Reset();
+  }
+  absl::SleepFor(absl::Milliseconds(1200));  // so that heartbeats are due, and what tells it of the resets
+  bridge.Signal(SIGCONT);
+  EXPECT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 0));
+  EXPECT_EQ(Fetch(bridge.admin_port(), "GET", "/livez").status, 200);
+}
+
 TEST(Lifecycle, StreamsOfMaxAgeAreAskedToReconnect) {
   const BridgeProcess bridge({"http.stream_max_age=1s"});
   SseClient client(bridge.http_port(), "/events?topic=a");
