@@ -144,11 +144,15 @@ void BridgeProcess::Start() {
 
 std::string BridgeProcess::grpc_target() const { return absl::StrCat("127.0.0.1:", grpc_port_); }
 
-void BridgeProcess::Signal(int signal) const { kill(pid_, signal); }
+void BridgeProcess::Signal(int signal) const {
+  if (pid_ > 0) {  // kill(-1) would be for every process there is
+    kill(pid_, signal);
+  }
+}
 
 std::optional<int> BridgeProcess::WaitForExit(absl::Duration timeout) {
   int status = 0;
-  const bool has_ended = Eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, timeout);
+  const bool has_ended = pid_ > 0 && Eventually([&] { return waitpid(pid_, &status, WNOHANG) == pid_; }, timeout);
   if (!has_ended) {
     return std::nullopt;
   }
@@ -156,12 +160,16 @@ std::optional<int> BridgeProcess::WaitForExit(absl::Duration timeout) {
   return ExitCode(status);
 }
 
-void BridgeProcess::Restart(int signal) {
+void BridgeProcess::Stop(int signal) {
   Signal(signal);
   if (!WaitForExit(absl::Seconds(30))) {
     std::fprintf(stderr, "the bridge did not end by signal %d:\n%s\n", signal, Log().c_str());
     std::abort();
   }
+}
+
+void BridgeProcess::Restart(int signal) {
+  Stop(signal);
   Start();
 }
 

@@ -29,7 +29,9 @@ class BridgeProcess {
   void Signal(int signal) const;
   // The exit code, or 128 + the signal that ended it; nothing where it does not end in time.
   std::optional<int> WaitForExit(absl::Duration timeout = absl::Seconds(10));
-  // Ends it by `signal` and starts it again on the same ports.
+  // Ends it by `signal`, and starts it again on the same ports.
+  void Stop(int signal);
+  void Start();
   void Restart(int signal);
 
   // The value of a metric line, such as "sse_bridge_event_streams" or "sse_bridge_gaps_total{reason=\"slow\"}"; 0 where
@@ -50,8 +52,6 @@ class BridgeProcess {
   std::string Log() const;
 
  private:
-  void Start();
-
   std::vector<std::string> settings_;
   pid_t pid_ = -1;
   std::string log_path_;
