@@ -53,7 +53,7 @@ absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
   }
   outstanding_ += order.messages;
   return session_->connection().Publish(
-      {.subject = next_subject_, .reply = to.subject, .data = boost::json::serialize(request), .message_id = ""});
+      {.subject = next_subject_, .reply = AnswersAt(to), .data = boost::json::serialize(request), .message_id = ""});
 }
 
 Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPlace* out) {
@@ -62,7 +62,8 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
     return Got::kNothing;
   }
   if (const int status = message.status(); status != 0) {
-    return OnStatus(status, message);
+    // What the server says of a consumer that was thrown away is not about this one.
+    return message.subject() == AnswersAt(from) ? OnStatus(status, message) : Got::kNothing;
   }
   const std::optional<Delivered> delivered = ParseDelivered(message.reply());
   if (!delivered || delivered->consumer != consumer_) {
@@ -76,6 +77,10 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
   outstanding_ -= std::min<size_t>(outstanding_, 1);
   *out = {.sequence = delivered->sequence, .pending = delivered->pending, .message = std::move(message)};
   return Got::kMessage;
+}
+
+std::string Pull::AnswersAt(const Session::Address& address) const {
+  return absl::StrCat(address.subject, ".", consumer_);
 }
 
 Pull::Got Pull::OnStatus(int status, const Message& message) {

@@ -62,6 +62,8 @@ class Pull {
  private:
   Pull(const JetStreamOptions& options, const Session& session, Consumer consumer);
 
+  // Where the server answers this consumer's orders.
+  std::string AnswersAt(const Session::Address& address) const;
   Got OnStatus(int status, const Message& message);
 
   const Session* session_;

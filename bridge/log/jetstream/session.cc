@@ -33,9 +33,9 @@ absl::Status Session::Subscribe(const JetStreamOptions& options) {
     return absl::OkStatus();
   };
   RETURN_IF_ERROR(open(&acks_, ".*"));
-  RETURN_IF_ERROR(open(&kept_, ""));
+  RETURN_IF_ERROR(open(&kept_, ".*"));
   for (Address& reader : readers_) {
-    RETURN_IF_ERROR(open(&reader, ""));
+    RETURN_IF_ERROR(open(&reader, ".*"));
   }
   live_.subject = LiveSubject(options.subject_prefix, ">");
   ASSIGN_OR_RETURN(live_.inbox, connection_->Subscribe(live_.subject, kLive));

@@ -51,7 +51,7 @@ class Session {
 
   // JetStream's acks, under SUBJECT.NUMBER.
   const Address& acks() const { return acks_; }
-  // What is followed, and what is ephemeral.
+  // What is followed (under SUBJECT.CONSUMER, as with the readers), and what is ephemeral.
   const Address& kept() const { return kept_; }
   const Address& live() const { return live_; }
   const Address& reader(size_t index) const { return readers_.at(index); }
