@@ -21,6 +21,7 @@ constexpr absl::Duration kConsumerIdleMax = absl::Seconds(15);
 // JetStream's codes for what is not an error to everybody.
 constexpr int64_t kStreamNotFound = 10059;
 constexpr int64_t kNoMessageFound = 10037;
+constexpr int64_t kNoSuitablePeers = 10005;  // also while the servers of a cluster are still finding each other
 
 absl::Status ErrorOf(const json::object& answer, absl::string_view what) {
   const json::object& error = JsonObject(answer, "error");
@@ -33,7 +34,8 @@ absl::Status ErrorOf(const json::object& answer, absl::string_view what) {
   if (code == kStreamNotFound || code == kNoMessageFound) {
     return absl::NotFoundError(message);
   }
-  return JsonInt(error, "code") == 503 ? absl::UnavailableError(message) : absl::FailedPreconditionError(message);
+  return JsonInt(error, "code") == 503 || code == kNoSuitablePeers ? absl::UnavailableError(message)
+                                                                   : absl::FailedPreconditionError(message);
 }
 
 absl::StatusOr<json::object> Call(NatsConnection& connection, const std::string& subject, const json::object& request) {
