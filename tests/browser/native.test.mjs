@@ -164,8 +164,8 @@ describe("Chromium's EventSource", () => {
 
   test('is told the gap when the bridge was stopped and started, and goes on', async () => {
     await openNative();
-    const before = await publish(5);
     await waitFor('bridge.open');
+    const before = await publish(5);
     await eventually(async () => (await events()).length > 0);
     const { http: address } = bridge;
     await publisher.close();
