@@ -28,7 +28,14 @@ constexpr int kConflictStatus = 409;
 
 absl::StatusOr<Pull> Pull::Open(const JetStreamOptions& options, const Session& session, const ConsumerPlace& place) {
   ASSIGN_OR_RETURN(Consumer consumer, CreateConsumer(session.connection(), options.stream, place));
-  return Pull(options, session, std::move(consumer));
+  Pull pull(options, session, std::move(consumer));
+  // Asked for afterwards: a stream that is the session's now was so when the consumer was made.
+  ASSIGN_OR_RETURN(const StreamInfo stream, GetStream(session.connection(), options.stream));
+  if (stream.created != session.epoch()) {
+    pull.Forget();
+    return absl::UnavailableError("the stream has been made anew");
+  }
+  return pull;
 }
 
 Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer consumer)
