@@ -123,8 +123,8 @@ absl::Status JetStreamLog::Watch(const std::shared_ptr<Session>& session) {
   bool is_silent = false;
   while (!AwaitTurn(is_silent ? kWatchSilentInterval : kWatchInterval)) {
     if (!session->connection().is_open()) {
-      return absl::UnavailableError(
-          absl::StrCat("the connection to NATS is lost: ", session->connection().last_error()));
+      const std::string why = session->connection().last_error();
+      return absl::UnavailableError(absl::StrCat("the connection to NATS is lost", why.empty() ? "" : ": ", why));
     }
     // Before the question: while it is answered the follower gets on, beyond the end that the answer tells.
     const uint64_t handed_over = delivery_.handed_over(session->epoch());

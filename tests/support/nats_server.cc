@@ -110,7 +110,10 @@ void NatsServer::AwaitReady() const {
 
 void NatsServer::RemoveStore() { std::filesystem::remove_all(File("store")); }
 
-void NatsServer::Stop() { kill(pid_, SIGSTOP); }
+void NatsServer::Stop() {
+  kill(pid_, SIGSTOP);
+  waitpid(pid_, nullptr, WUNTRACED);  // until it does stand still
+}
 
 void NatsServer::Continue() { kill(pid_, SIGCONT); }
 

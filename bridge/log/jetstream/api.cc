@@ -18,10 +18,13 @@ constexpr absl::Duration kTimeout = absl::Seconds(3);
 // How long the server keeps a consumer that nobody asks.
 constexpr absl::Duration kConsumerIdleMax = absl::Seconds(15);
 
+// What may be different in a moment has this one, as in HTTP.
+constexpr int64_t kUnavailableCode = 503;
 // JetStream's codes for what is not an error to everybody.
 constexpr int64_t kStreamNotFound = 10059;
 constexpr int64_t kNoMessageFound = 10037;
-constexpr int64_t kNoSuitablePeers = 10005;  // also while the servers of a cluster are still finding each other
+// A cluster that has too few of its servers yet.
+constexpr int64_t kNoSuitablePeers = 10005;
 
 absl::Status ErrorOf(const json::object& answer, absl::string_view what) {
   const json::object& error = JsonObject(answer, "error");
@@ -31,11 +34,14 @@ absl::Status ErrorOf(const json::object& answer, absl::string_view what) {
   const int64_t code = JsonInt(error, "err_code");
   const std::string message =
       absl::StrCat(what, ": JetStream says: ", JsonString(error, "description"), " (", code, ")");
-  if (code == kStreamNotFound || code == kNoMessageFound) {
+  if (code == kStreamNotFound) {
     return absl::NotFoundError(message);
   }
-  return JsonInt(error, "code") == 503 || code == kNoSuitablePeers ? absl::UnavailableError(message)
-                                                                   : absl::FailedPreconditionError(message);
+  if (code == kNoMessageFound) {
+    return absl::OutOfRangeError(message);
+  }
+  const bool is_passing = JsonInt(error, "code") == kUnavailableCode || code == kNoSuitablePeers;
+  return is_passing ? absl::UnavailableError(message) : absl::FailedPreconditionError(message);
 }
 
 absl::StatusOr<json::object> Call(NatsConnection& connection, const std::string& subject, const json::object& request) {
@@ -145,7 +151,7 @@ absl::StatusOr<std::optional<StoredMessage>> GetNextMessage(NatsConnection& conn
                                                             const ConsumerPlace& place) {
   const absl::StatusOr<json::object> answer =
       Call(connection, absl::StrCat("STREAM.MSG.GET.", stream), {{"seq", place.first}, {"next_by_subj", place.filter}});
-  if (absl::IsNotFound(answer.status())) {
+  if (absl::IsOutOfRange(answer.status())) {
     return std::nullopt;
   }
   RETURN_IF_ERROR(answer.status());

@@ -24,6 +24,11 @@ constexpr size_t kCursorsMax = 16;
 // Shorter than the server keeps them.
 constexpr absl::Duration kCursorIdleMax = absl::Seconds(5);
 
+// Whatever JetStream has against a request: to a reader the store is away.
+absl::Status AwayUnlessOk(const absl::Status& status) {
+  return status.ok() ? status : absl::UnavailableError(status.message());
+}
+
 }  // namespace
 
 absl::StatusOr<Page> PageReader::Read(const EventLog::ReadOptions& options, size_t thread) {
@@ -105,8 +110,9 @@ absl::StatusOr<PageReader::Cursor> PageReader::TakeCursor(const std::shared_ptr<
       return cursor;
     }
   }
-  ASSIGN_OR_RETURN(Pull pull, Pull::Open(options_, *session, {.first = next, .filter = filter}));
-  return Cursor{.session = session, .filter = filter, .next = next, .pull = std::move(pull)};
+  absl::StatusOr<Pull> pull = Pull::Open(options_, *session, {.first = next, .filter = filter});
+  RETURN_IF_ERROR(AwayUnlessOk(pull.status()));
+  return Cursor{.session = session, .filter = filter, .next = next, .pull = *std::move(pull)};
 }
 
 void PageReader::PutBack(Cursor cursor) {
@@ -199,9 +205,10 @@ bool PageReader::AddStored(uint64_t sequence, absl::string_view subject, absl::s
 }
 
 absl::Status PageReader::AskLeader(uint64_t newest, Cursor* cursor, Reading* reading) {
-  ASSIGN_OR_RETURN(const std::optional<StoredMessage> message,
-                   GetNextMessage(cursor->session->connection(), options_.stream,
-                                  {.first = cursor->next, .filter = cursor->filter}));
+  const absl::StatusOr<std::optional<StoredMessage>> found =
+      GetNextMessage(cursor->session->connection(), options_.stream, {.first = cursor->next, .filter = cursor->filter});
+  RETURN_IF_ERROR(AwayUnlessOk(found.status()));
+  const std::optional<StoredMessage>& message = *found;
   if (message) {
     AddStored(message->sequence, message->subject, message->data, reading);
     cursor->next = 0;  // it does not stand where the page ends
