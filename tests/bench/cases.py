@@ -43,6 +43,8 @@ class Case:
     title: str
     variants: list[Variant]
     measure: Callable  # (machine, variant, scale) -> sample
+    group: str = "peer"
+    is_pinned: bool = True  # the server on one core, load and publisher on the other
 
 
 def fan_out(machine, variant, plan, *, topic="bench"):

@@ -1,9 +1,11 @@
 """The processes of a measurement: started on one core, read from /proc, ended with their owner."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,11 @@ def pinned(core, argv, realtime=False):
 def may_be_realtime():
     """Whether chrt works here."""
     return subprocess.run(["chrt", "-f", "1", "true"], capture_output=True).returncode == 0
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 class OthersWatch:
@@ -82,6 +89,15 @@ class Server:
                 return dict(pair.split("=", 1) for pair in said[1].split())
             time.sleep(0.02)
         raise MeasurementError(f"{self._process.args[-1]} does not listen; it said: {self.log()[-500:]}")
+
+    def wait_accepting(self, port):
+        """For a server that does not say where it listens."""
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.02)
+        raise MeasurementError(f"nobody listens on port {port}; the server said: {self.log()[-500:]}")
 
     def log(self):
         self._log.seek(0)

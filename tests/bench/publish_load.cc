@@ -7,6 +7,7 @@
 
 #include "tests/bench/grpc_publisher.h"
 #include "tests/bench/http_publisher.h"
+#include "tests/bench/once_publisher.h"
 #include "tests/bench/publish_plan.h"
 #include "tests/bench/report.h"
 
@@ -18,6 +19,7 @@ int Main(int argc, char** argv) {
   GrpcReply reply = GrpcReply::kAcks;
   std::string http_path;
   size_t connections = 16;
+  bool is_unary = false;
   CLI::App app("Publishes events and prints what became of them.");
   app.add_option("--target", options.target, "the server's address, 127.0.0.1:9090")->required();
   app.add_option("--topic", options.topic, "{} in it becomes 0 to --topics less 1, in turn")->required();
@@ -32,12 +34,14 @@ int Main(int argc, char** argv) {
   app.add_option("--lag-max", options.lag_events_max, "with --progress: events of its topic that it may be behind")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--echo{1}", reply, "the server sends each request back instead of acks");
+  app.add_flag("--once", is_unary, "publish with PublishOnce, one request after the other");
   app.add_option("--http-path", http_path, "publish by POST to this path, in which {topic} stands for the topic");
   app.add_option("--connections", connections, "with --http-path: kept-alive connections")->check(CLI::Range(1, 1000));
   CLI11_PARSE(app, argc, argv);
 
-  const PublishResult result =
-      http_path.empty() ? PublishByGrpc(options, reply) : PublishByHttp(options, http_path, connections);
+  const PublishResult result = is_unary            ? PublishOnceByGrpc(options)
+                               : http_path.empty() ? PublishByGrpc(options, reply)
+                                                   : PublishByHttp(options, http_path, connections);
   Report()
       .Set("events", static_cast<double>(result.events))
       .Set("rejected", static_cast<double>(result.rejected))

@@ -181,14 +181,13 @@ def markdown(rows):
     return "\n".join(lines)
 
 
-def write_document(path, cases):
-    """Puts the table between its markers."""
+def write_between(path, begin, end, tables):
+    """Puts tables between their markers in a document."""
     text = path.read_text()
-    between = re.compile(re.escape(TABLE_BEGIN) + ".*" + re.escape(TABLE_END), re.DOTALL)
+    between = re.compile(re.escape(begin) + ".*" + re.escape(end), re.DOTALL)
     if not between.search(text):
-        raise SystemExit(f"{path} has no place for the table: {TABLE_BEGIN} … {TABLE_END}")
-    new = f"{TABLE_BEGIN}\n\n{markdown(table(cases))}\n\n{TABLE_END}"
-    path.write_text(between.sub(lambda _: new, text))
+        raise SystemExit(f"{path} has no place for its tables: {begin} … {end}")
+    path.write_text(between.sub(lambda _: f"{begin}\n\n{tables}\n\n{end}", text))
 
 
 PLOT = """

@@ -1,17 +1,16 @@
 """What is measured: the bridge, its peer nginx with Nchan, a bare loop of sends, and gRPC servers with nothing behind them."""
 
 import contextlib
+import copy
 import dataclasses
 import os
 import pathlib
 import resource
 import shutil
 import signal
-import socket
 import tempfile
-import time
 
-from processes import START_SECONDS, Load, MeasurementError, Server, run_to_end
+from processes import Load, MeasurementError, Server, free_port, run_to_end
 
 NCHAN_MODULE = pathlib.Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 
@@ -86,9 +85,15 @@ class Machine:
     def program(self, name):
         return self.programs / name
 
-    def load(self, system, streams, *, topic, topics=1, realtime=False, **options):
+    def sharing_cores(self):
+        """The same machine, where all processes run on both cores: for measurements of more processes than cores."""
+        machine = copy.copy(self)
+        machine.server_core = machine.load_core = f"{self.server_core},{self.load_core}"
+        return machine
+
+    def load(self, system, streams, *, topic, topics=1, query="", realtime=False, **options):
         """An sse_load on a system; the options are its own, with underscores."""
-        argv = [self.program("sse_load"), "--target", system.http, "--path", system.subscribe_path(topic), "--streams", streams,
+        argv = [self.program("sse_load"), "--target", system.http, "--path", system.subscribe_path(topic) + query, "--streams", streams,
                 "--topics", topics]
         for name, value in options.items():
             argv += ["--" + name.replace("_", "-"), value]
@@ -121,13 +126,15 @@ class Bridge(Publishing):
         return None if machine.program("sse-bridge").exists() else "not built"
 
     @contextlib.contextmanager
-    def running(self, _plan):
+    def running(self, _plan, settings=None):
         argv = [self.machine.program("sse-bridge"), "--set", "http.event_loops=1"]
         for key in ("http", "grpc", "admin"):
             argv += ["--set", f"{key}.address=127.0.0.1:0"]
+        for key, value in (settings or {}).items():
+            argv += ["--set", f"{key}={value}"]
         with Server(argv, self.machine.server_core) as server:
             listening = server.wait_listening()
-            self.http, self.grpc = listening["http"], listening["grpc"]
+            self.http, self.grpc, self.admin = listening["http"], listening["grpc"], listening["admin"]
             yield server
 
     def subscribe_path(self, topic):
@@ -152,8 +159,7 @@ class Nchan(Publishing):
     def running(self, plan):
         directory = self.machine.path("nginx")
         directory.mkdir(exist_ok=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = free_port()
         # It closes waiting connections when less than a sixteenth of its connections is free.
         conf = directory / "nginx.conf"
         conf.write_text(NGINX_CONF.format(module=NCHAN_MODULE, directory=directory, port=port, connections=plan.streams * 5 // 4 + 1000,
@@ -162,18 +168,10 @@ class Nchan(Publishing):
         nginx = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
         server = Server([nginx, "-p", directory, "-c", conf, "-e", directory / "error.log"], self.machine.server_core)
         try:
-            self._wait_listening(port, server)
+            server.wait_accepting(port)
             yield server
         finally:
             server.stop(signal.SIGTERM)  # the worker would outlive a killed master
-
-    def _wait_listening(self, port, server):
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                return
-            time.sleep(0.05)
-        raise MeasurementError(f"nginx does not listen; it said: {server.log()[-500:]}")
 
     def subscribe_path(self, topic):
         return f"/sub?id={topic}"
