@@ -17,7 +17,7 @@ constexpr uint32_t kVersion = 1;
 
 }  // namespace
 
-std::string EncodeRecord(const Record& record) {
+std::string EncodeRecord(const Record& record, size_t spare_bytes) {
   v1::Record stored;
   stored.set_version(kVersion);
   stored.set_topic(record.topic);
@@ -29,7 +29,10 @@ std::string EncodeRecord(const Record& record) {
   stored.mutable_time()->set_nanos(static_cast<int32_t>(time.tv_nsec));
   stored.set_publisher(record.publisher);
   stored.set_idempotency_key(record.idempotency_key);
-  return stored.SerializeAsString();
+  std::string bytes;
+  bytes.reserve(stored.ByteSizeLong() + spare_bytes);
+  stored.AppendToString(&bytes);
+  return bytes;
 }
 
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {

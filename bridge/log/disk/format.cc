@@ -61,7 +61,7 @@ absl::StatusOr<absl::string_view> OpenTimed(uint64_t sequence, absl::string_view
 }  // namespace
 
 std::string SealRecord(uint64_t sequence, const Record& record, LogClock::Time time) {
-  std::string value = EncodeRecord(record);
+  std::string value = EncodeRecord(record, sizeof(StoredTime) + sizeof(Checksum));
   AppendRaw(StoredTime{time.count()}, &value);
   return Seal(sequence, std::move(value));
 }
