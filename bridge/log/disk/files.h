@@ -31,6 +31,7 @@ class Descriptor {
 //   lock           held while the log is open; its content is the process that has it
 //   data.mdb       the store
 //   data.mdb-lock  LMDB's table of readers
+//   journal.0, .1  what is acked and not yet in the store, with sync: interval (journal.h)
 //
 // Not thread-safe, but for one.
 class Files {
