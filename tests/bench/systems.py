@@ -113,6 +113,8 @@ class Publishing:
         report = run_to_end(argv, self.machine.load_core, realtime)
         if report["rejected"]:
             raise MeasurementError(f"{report['rejected']:.0f} events were rejected")
+        if not report["events"]:
+            raise MeasurementError("nothing was acked in all that time")
         return report
 
 
