@@ -159,7 +159,7 @@ absl::Status JetStreamLog::CheckSame(const Session& session, const StreamInfo& s
 }
 
 bool JetStreamLog::HasLostItsEnd(const StreamInfo& stream, uint64_t handed_over) {
-  if (stream.last >= handed_over) {
+  if (stream.last >= handed_over || !stream.has_quorum) {
     behind_since_ = absl::InfiniteFuture();
     return false;
   }

@@ -56,6 +56,21 @@ absl::StatusOr<json::object> Call(NatsConnection& connection, const std::string&
   return std::move(value.get_object());
 }
 
+// A server without a cluster has nothing to say of others.
+bool HasQuorum(const json::object& cluster, uint64_t replicas) {
+  const json::value* const others = cluster.if_contains("replicas");
+  if (others == nullptr || !others->is_array()) {
+    return replicas <= 1;
+  }
+  uint64_t current = 1;  // the leader, who answers
+  for (const json::value& other : others->get_array()) {
+    current += other.is_object() && JsonBool(other.get_object(), "current") && !JsonBool(other.get_object(), "offline")
+                   ? 1U
+                   : 0U;
+  }
+  return 2 * current > replicas;
+}
+
 absl::StatusOr<StreamInfo> ParseStreamInfo(const json::object& answer) {
   const json::object& config = JsonObject(answer, "config");
   const json::object& state = JsonObject(answer, "state");
@@ -70,6 +85,7 @@ absl::StatusOr<StreamInfo> ParseStreamInfo(const json::object& answer) {
                      .last = JsonUint(state, "last_seq"),
                      .messages = JsonUint(state, "messages"),
                      .bytes = JsonUint(state, "bytes"),
+                     .has_quorum = HasQuorum(JsonObject(answer, "cluster"), JsonUint(config, "num_replicas")),
                      .config = {.storage = std::string(JsonString(config, "storage")),
                                 .retention = std::string(JsonString(config, "retention")),
                                 .discard = std::string(JsonString(config, "discard")),

@@ -39,6 +39,9 @@ struct StreamInfo {
   uint64_t last = 0;
   uint64_t messages = 0;
   uint64_t bytes = 0;
+  // Most of the servers that hold it are there and up to date. Else a leader that has just started may know less than
+  // has been acked.
+  bool has_quorum = true;
   StreamConfig config = {};
   // All of the configuration, as the server has it.
   std::string config_json = {};

@@ -76,6 +76,9 @@ absl::StatusOr<Bounds> PageReader::GetBounds() {
   ASSIGN_OR_RETURN(const std::shared_ptr<Session> session, link_->UsableSession());
   // Fresh: what another bridge has acked a moment ago counts.
   ASSIGN_OR_RETURN(const StreamInfo stream, Stream(*session, absl::ZeroDuration()));
+  if (!stream.has_quorum) {
+    return absl::UnavailableError("most of the servers that hold the stream are away or not up to date");
+  }
   return Bounds{.epoch = stream.created, .oldest = stream.first, .newest = stream.last};
 }
 

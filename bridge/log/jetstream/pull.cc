@@ -28,7 +28,7 @@ constexpr int kConflictStatus = 409;
 
 absl::StatusOr<Pull> Pull::Open(const JetStreamOptions& options, const Session& session, const ConsumerPlace& place) {
   ASSIGN_OR_RETURN(Consumer consumer, CreateConsumer(session.connection(), options.stream, place));
-  Pull pull(options, session, std::move(consumer));
+  Pull pull(options, session, std::move(consumer), place.first);
   // Asked for afterwards: a stream that is the session's now was so when the consumer was made.
   ASSIGN_OR_RETURN(const StreamInfo stream, GetStream(session.connection(), options.stream));
   if (stream.created != session.epoch()) {
@@ -38,12 +38,13 @@ absl::StatusOr<Pull> Pull::Open(const JetStreamOptions& options, const Session& 
   return pull;
 }
 
-Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer consumer)
+Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer consumer, uint64_t first)
     : session_(&session),
       consumer_(std::move(consumer.name)),
       next_subject_(absl::StrCat("$JS.API.CONSUMER.MSG.NEXT.", options.stream, ".", consumer_)),
       delete_subject_(absl::StrCat("$JS.API.CONSUMER.DELETE.", options.stream, ".", consumer_)),
       pending_at_start_(consumer.pending),
+      first_(first),
       last_heard_(absl::Now()) {}
 
 absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
@@ -82,6 +83,10 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
   }
   ++number_;
   outstanding_ -= std::min<size_t>(outstanding_, 1);
+  if (delivered->sequence < first_) {
+    return Got::kNothing;  // made by a leader that did not have the first one yet, it starts where that one's stream
+                           // ended
+  }
   *out = {.sequence = delivered->sequence, .pending = delivered->pending, .message = std::move(message)};
   return Got::kMessage;
 }

@@ -60,7 +60,7 @@ class Pull {
   void Forget();
 
  private:
-  Pull(const JetStreamOptions& options, const Session& session, Consumer consumer);
+  Pull(const JetStreamOptions& options, const Session& session, Consumer consumer, uint64_t first);
 
   // Where the server answers this consumer's orders.
   std::string AnswersAt(const Session::Address& address) const;
@@ -71,6 +71,7 @@ class Pull {
   std::string next_subject_;
   std::string delete_subject_;
   uint64_t pending_at_start_ = 0;
+  uint64_t first_ = 1;
   size_t outstanding_ = 0;
   // Of the last message.
   uint64_t number_ = 0;
