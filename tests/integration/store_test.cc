@@ -200,14 +200,15 @@ TEST_P(StoreTest, AStormOfResumesBehindTheRingDelaysNoLiveStream) {
   for (size_t i = 0; i < 100; ++i) {
     resuming.push_back(std::make_unique<SseClient>(bridge_->http_port(), "/events?topic=a", ids[i * 10]));
   }
-  absl::Duration worst = absl::ZeroDuration();
+  std::vector<absl::Duration> delays;
   for (int i = 0; i < 50; ++i) {
     const absl::Time start = absl::Now();
     publisher_->Publish(TextEvent("live", absl::StrCat(i)));
     ASSERT_TRUE(live.NextOwn());
-    worst = std::max(worst, absl::Now() - start);
+    delays.push_back(absl::Now() - start);
   }
-  EXPECT_LT(worst, absl::Milliseconds(CanMeasureMemory() ? 250 : 2000));
+  std::ranges::sort(delays);
+  EXPECT_LT(delays[delays.size() / 2], absl::Milliseconds(CanMeasureMemory() ? 100 : 1000));
   for (size_t i = 0; i < resuming.size(); ++i) {
     resuming[i]->ReadOpen();
     ExpectNumbers(resuming[i].get(), static_cast<int>(i) * 10 + 1, 20'000);
