@@ -84,8 +84,8 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
   ++number_;
   outstanding_ -= std::min<size_t>(outstanding_, 1);
   if (delivered->sequence < first_) {
-    return Got::kNothing;  // made by a leader that did not have the first one yet, it starts where that one's stream
-                           // ended
+    // Made by a leader whose stream did not reach so far yet, the consumer starts where that one ended.
+    return Got::kNothing;
   }
   *out = {.sequence = delivered->sequence, .pending = delivered->pending, .message = std::move(message)};
   return Got::kMessage;
