@@ -1,5 +1,6 @@
 #include "tests/chaos/nats_cluster.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -9,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/substitute.h"
 #include "tests/support/bridge_process.h"
+#include "tests/support/raw_http.h"
 #include "tests/support/steady_port.h"
 
 namespace bridge::chaos {
@@ -16,10 +18,11 @@ namespace {
 
 constexpr char kBinary[] = "/usr/sbin/nats-server";
 
-// $0: the server's name, $1: its port, $2: its directory.
+// $0: the server's name, $1: its port, $2: its directory, $3: the port that tells how it is.
 constexpr char kServer[] = R"(
 server_name: $0
 listen: "127.0.0.1:$1"
+http: "127.0.0.1:$3"
 jetstream { store_dir: "$2/$0" }
 )";
 
@@ -40,6 +43,7 @@ NatsCluster::NatsCluster(const std::string& directory, size_t size) : directory_
   for (Server& server : servers_) {
     server.port = test::SteadyPort();
     server.cluster_port = test::SteadyPort();
+    server.monitor_port = test::SteadyPort();
   }
   for (size_t i = 0; i < size; ++i) {
     const std::string file = absl::StrCat(directory, "/nats-", i);
@@ -52,13 +56,20 @@ NatsCluster::NatsCluster(const std::string& directory, size_t size) : directory_
 
 void NatsCluster::WriteConfiguration(const std::string& path, size_t index) const {
   std::ofstream file(path);
-  file << absl::Substitute(kServer, absl::StrCat("nats-", index), servers_[index].port, directory_);
+  file << absl::Substitute(kServer, absl::StrCat("nats-", index), servers_[index].port, directory_,
+                           servers_[index].monitor_port);
   if (servers_.size() > 1) {
     const auto route = [](std::string* out, const Server& server) {
       absl::StrAppend(out, "\"nats://127.0.0.1:", server.cluster_port, "\"");
     };
     file << absl::Substitute(kCluster, servers_[index].cluster_port, absl::StrJoin(servers_, ", ", route));
   }
+}
+
+bool NatsCluster::IsHealthy() const {
+  return std::all_of(servers_.begin(), servers_.end(), [](const Server& server) {
+    return server.process->is_running() && test::Fetch(server.monitor_port, "GET", "/healthz").status == 200;
+  });
 }
 
 void NatsCluster::Kill(size_t index) { servers_[index].process->Stop(SIGKILL); }

@@ -19,6 +19,9 @@ class NatsCluster {
   size_t size() const { return servers_.size(); }
   uint16_t port(size_t index) const { return servers_[index].port; }
 
+  // Whether all servers run, and say that they have all that the others have.
+  bool IsHealthy() const;
+
   // Ends the server by SIGKILL, and starts it again.
   void Kill(size_t index);
   void Start(size_t index);
@@ -30,6 +33,7 @@ class NatsCluster {
   struct Server {
     uint16_t port = 0;
     uint16_t cluster_port = 0;
+    uint16_t monitor_port = 0;
     std::unique_ptr<test::ChildProcess> process;
   };
 

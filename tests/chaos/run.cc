@@ -170,7 +170,7 @@ void Director::StartBackends() {
 void Director::Strike(const Fault& fault) {
   // What failed before is whole again: the schedule says so, and a start may have taken longer than it thinks.
   for (Pending& pending : pending_) {
-    if (pending.fault.target == fault.target && pending.fault.index == fault.index) {
+    if (pending.fault.target == fault.target && (pending.fault.index == fault.index || fault.target == Target::kNats)) {
       pending.at = absl::InfinitePast();
     }
   }

@@ -31,11 +31,15 @@ std::vector<Kind> KindsFor(const Parts& parts) {
   }
   if (parts.nats_servers > 0) {
     kinds.push_back({Target::kNats, Action::kKill, 4, absl::ZeroDuration(), absl::Seconds(3)});
-    kinds.push_back({Target::kNats, Action::kFreeze, 2, absl::Seconds(1), absl::Seconds(8)});
     kinds.push_back({Target::kLink, Action::kCut, 4, absl::ZeroDuration(), absl::ZeroDuration()});
     kinds.push_back({Target::kLink, Action::kRefuse, 2, absl::Milliseconds(100), absl::Seconds(3)});
     kinds.push_back({Target::kLink, Action::kHold, 2, absl::Milliseconds(500), absl::Seconds(6)});
     kinds.push_back({Target::kLink, Action::kDelay, 1, absl::Milliseconds(500), absl::Seconds(4)});
+  }
+  if (parts.nats_servers == 1) {
+    // Not in a cluster: there a server that goes on after it stood still can have another history than the others from
+    // then on. nats-server 2.9.10 was seen with as many messages up to the same sequence, in fewer bytes.
+    kinds.push_back({Target::kNats, Action::kFreeze, 2, absl::Seconds(1), absl::Seconds(8)});
   }
   return kinds;
 }
@@ -102,7 +106,8 @@ std::vector<Fault> MakeSchedule(uint64_t seed, const Parts& parts, size_t count,
                          .action = kind.action,
                          .pause = pause,
                          .lasts = Between(random, kind.shortest, kind.longest)};
-    absl::Duration& until = busy_until[{fault.target, fault.index}];
+    // Of a NATS cluster one server at a time: without most of them it promises nothing.
+    absl::Duration& until = busy_until[{fault.target, fault.target == Target::kNats ? 0 : fault.index}];
     if (now + pause < until) {
       continue;
     }

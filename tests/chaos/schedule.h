@@ -48,7 +48,7 @@ struct Parts {
 };
 
 // The faults of a run. The same for the same seed, parts and count. A fault may begin before others have ended, but not
-// on what is failing already.
+// on what is failing already, and of NATS servers there fails only one at a time.
 //
 // `only` leaves the kinds of fault whose name begins so, such as "freeze nats"; aborts the program where there is none.
 std::vector<Fault> MakeSchedule(uint64_t seed, const Parts& parts, size_t count, const std::string& only = "");

@@ -17,6 +17,7 @@ namespace {
 
 constexpr absl::Duration kLinkDelay = absl::Milliseconds(80);
 constexpr size_t kTailLines = 40;
+constexpr absl::Duration kRecoveryPatience = absl::Seconds(5);
 constexpr absl::Duration kStartPatience = absl::Seconds(60);
 
 std::string Tail(const std::string& name, const std::string& log) {
@@ -147,6 +148,10 @@ void World::BeginOnBridge(const Fault& fault) {
 }
 
 void World::BeginOnNats(const Fault& fault) {
+  // What JetStream promises it promises where one server of the three fails, and the others have what it had.
+  if (nats_->size() > 1) {
+    test::Eventually([this] { return nats_->IsHealthy(); }, kRecoveryPatience);
+  }
   if (fault.action == Action::kKill) {
     nats_->Kill(fault.index);
   } else {
