@@ -15,6 +15,8 @@ namespace {
 constexpr char kBinary[] = "/usr/sbin/nginx";
 
 // $0: its directory, $1: its port, $2: the upstream's servers. The read timeout is above the bridges' heartbeat.
+// max_fails=0: nginx takes a server for alive again once a request to it has ended well, and event streams do not end;
+// until then it would let one of them through in each fail_timeout.
 constexpr char kConfiguration[] = R"(
 daemon off;
 worker_processes 1;
@@ -47,7 +49,7 @@ http {
 std::string WriteConfiguration(const std::string& directory, uint16_t port, const std::vector<uint16_t>& bridge_ports) {
   std::string servers;
   for (const uint16_t bridge_port : bridge_ports) {
-    absl::StrAppend(&servers, "server 127.0.0.1:", bridge_port, " max_fails=1 fail_timeout=1s;");
+    absl::StrAppend(&servers, "server 127.0.0.1:", bridge_port, " max_fails=0;");
   }
   std::string path = absl::StrCat(directory, "/nginx.conf");
   std::ofstream(path) << absl::Substitute(kConfiguration, directory, port, servers);
