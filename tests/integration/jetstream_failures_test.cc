@@ -1,6 +1,7 @@
 // The log on JetStream while NATS dies, stands still, or loses its stream.
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -215,6 +216,28 @@ TEST(JetStreamFailures, AClustersLeaderMayDie) {
   });
   ASSERT_THAT(acked, SizeIs(kRecords));
   ExpectExactlyWhatWasAcked({&a, &b}, acked);
+}
+
+TEST(JetStreamFailures, ReplicasThatStartTogetherMakeOneStream) {
+  NatsCluster cluster;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<std::unique_ptr<Replica>> replicas;
+    for (int i = 0; i < 5; ++i) {
+      const JetStreamOptions options = {.url = cluster.url(),
+                                        .stream = absl::StrCat("BRIDGE", round),
+                                        .subject_prefix = absl::StrCat("bridge", round),
+                                        .replicas = 3};
+      replicas.push_back(std::make_unique<Replica>(options, EventLog::Tail{.events_max = 1000, .bytes_max = 1 << 20}));
+    }
+    ASSERT_TRUE(replicas.front()->follower().WaitForEpoch());
+    const uint64_t epoch = replicas.front()->follower().epoch();
+    const std::vector<uint64_t> acked = replicas.front()->PublishKeyed(100, [](size_t) {});
+    ASSERT_THAT(acked, SizeIs(100));
+    for (const std::unique_ptr<Replica>& replica : replicas) {
+      ExpectExactlyWhatWasAcked({replica.get()}, acked);
+      EXPECT_EQ(replica->follower().epoch(), epoch);
+    }
+  }
 }
 
 }  // namespace

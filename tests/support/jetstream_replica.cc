@@ -174,6 +174,9 @@ std::vector<uint64_t> Replica::PublishKeyed(size_t count, const std::function<vo
   while (sequences.size() < count && absl::Now() < deadline) {
     std::vector<Answer<std::vector<log::Appended>>> answers;
     for (size_t i = sequences.size(); i < std::min(count, sequences.size() + kInFlight); ++i) {
+      if (!answers.empty() && answers.back().HasAnswer() && !answers.back().Wait().ok()) {
+        break;  // a publisher that knows of it appends no more
+      }
       answers.push_back(Start({MakeRecord("orders.eu", absl::StrCat(i), absl::StrCat("key", i))}));
     }
     bool has_failed = false;

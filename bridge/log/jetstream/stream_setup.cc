@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/random/random.h"
@@ -20,6 +21,11 @@ namespace {
 constexpr size_t kRecordOverheadMax = 2048;
 
 constexpr absl::Duration kMakeDelayMax = absl::Milliseconds(200);
+
+// A cluster has made up its mind about a new stream where it says the same for so long.
+constexpr absl::Duration kSettledAfter = absl::Seconds(1);
+constexpr absl::Duration kSettleInterval = absl::Milliseconds(100);
+constexpr absl::Duration kSettleTimeout = absl::Seconds(20);
 
 struct Difference {
   std::string what;
@@ -43,6 +49,25 @@ std::vector<Difference> DifferentLimits(const StreamConfig& is, const StreamConf
             absl::FormatDuration(wanted.duplicate_window), &differences);
   }
   return differences;
+}
+
+// Where two replicas make a stream at once, a cluster may make it twice, and forget what the first one held: so nobody
+// uses a new one before that is over.
+absl::StatusOr<StreamInfo> AwaitSettled(NatsConnection& connection, const std::string& stream) {
+  const absl::Time start = absl::Now();
+  absl::Time same_since = start;
+  uint64_t created = 0;
+  while (true) {
+    ASSIGN_OR_RETURN(StreamInfo info, GetStream(connection, stream));
+    const absl::Time now = absl::Now();
+    if (std::exchange(created, info.created) != info.created) {
+      same_since = now;
+    }
+    if (now - same_since >= kSettledAfter || now - start >= kSettleTimeout) {
+      return info;
+    }
+    absl::SleepFor(kSettleInterval);
+  }
 }
 
 }  // namespace
@@ -102,7 +127,7 @@ absl::StatusOr<StreamInfo> FindOrMakeStream(NatsConnection& connection, const Je
   absl::StatusOr<StreamInfo> found = GetStream(connection, options.stream);
   const StreamConfig wanted = WantedStream(options);
   if (absl::IsNotFound(found.status())) {
-    // All replicas miss it together; where two make it, a cluster may change its mind later about when it was made.
+    // All replicas miss it together.
     absl::SleepFor(kMakeDelayMax * absl::Uniform(absl::BitGen(), 0.0, 1.0));
     found = GetStream(connection, options.stream);
   }
@@ -115,6 +140,9 @@ absl::StatusOr<StreamInfo> FindOrMakeStream(NatsConnection& connection, const Je
     if (absl::IsNotFound(found.status())) {
       return made;
     }
+  }
+  if (found.ok() && found->last == 0 && wanted.replicas > 1) {
+    found = AwaitSettled(connection, options.stream);
   }
   RETURN_IF_ERROR(found.status());
   RETURN_IF_ERROR(CheckStream(*found, options));
