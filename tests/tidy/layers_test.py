@@ -8,8 +8,8 @@ import tree
 # Who stands directly on whom. A folder may also use what is further below.
 ARROWS = {
     "base": [],
-    "auth": ["base"],
-    "config": ["base"],
+    "auth": ["topic"],
+    "config": ["topic"],
     "loop": ["base"],
     "ops": ["base"],
     "payload": ["base"],

@@ -1,0 +1,52 @@
+#include "bridge/auth/json_object.h"
+
+#include <cstddef>
+
+#include <google/protobuf/util/json_util.h>
+
+#include "absl/status/status.h"
+
+namespace bridge::auth {
+
+using google::protobuf::Struct;
+using google::protobuf::Value;
+
+absl::StatusOr<Struct> ParseJsonObject(absl::string_view text) {
+  Struct object;
+  if (!google::protobuf::util::JsonStringToMessage({text.data(), text.size()}, &object).ok()) {
+    return absl::InvalidArgumentError("is no JSON object, or one with a member twice, or one that nests too deep");
+  }
+  return object;
+}
+
+std::string FormatJson(const Struct& object) {
+  std::string text;
+  // A Struct that ParseJsonObject made, or one without NaN and infinities, has a JSON form: this cannot fail.
+  static_cast<void>(google::protobuf::util::MessageToJsonString(object, &text));
+  return text;
+}
+
+const Value* FindMember(const Struct& object, absl::string_view name) {
+  const auto member = object.fields().find(std::string(name));
+  return member == object.fields().end() ? nullptr : &member->second;
+}
+
+const Value* FindPath(const Struct& object, absl::string_view path) {
+  if (const Value* const whole = FindMember(object, path); whole != nullptr) {
+    return whole;
+  }
+  for (size_t dot = path.find('.'); dot != absl::string_view::npos; dot = path.find('.', dot + 1)) {
+    const Value* const outer = FindMember(object, path.substr(0, dot));
+    if (outer != nullptr && outer->has_struct_value()) {
+      return FindPath(outer->struct_value(), path.substr(dot + 1));
+    }
+  }
+  return nullptr;
+}
+
+const std::string* FindString(const Struct& object, absl::string_view name) {
+  const Value* const member = FindMember(object, name);
+  return member != nullptr && member->kind_case() == Value::kStringValue ? &member->string_value() : nullptr;
+}
+
+}  // namespace bridge::auth
