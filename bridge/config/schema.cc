@@ -16,9 +16,11 @@
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
 #include "bridge/config/address.h"
+#include "bridge/config/keys_url.h"
 #include "bridge/config/origin.h"
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/config/value_syntax.h"
+#include "bridge/topic/pattern.h"
 
 namespace bridge::config {
 namespace {
@@ -90,6 +92,12 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
                                    "is no host: write a name without scheme, port and path, as in bridge.example.com");
     case v1::TEXT_SYNTAX_ORIGIN:
       return CheckOrigin(text);
+    case v1::TEXT_SYNTAX_PATTERN: {
+      const absl::Status status = topic::Pattern::Parse(text).status();
+      return status.ok() ? status : absl::InvalidArgumentError(absl::StrCat("is no pattern: ", status.message()));
+    }
+    case v1::TEXT_SYNTAX_KEYS_URL:
+      return CheckKeysUrl(text);
     case v1::TEXT_SYNTAX_NAME:
       return IsSubject(text) && !absl::StrContains(text, '.')
                  ? absl::OkStatus()
@@ -135,12 +143,16 @@ absl::Status SetDefaults(Message& message) {
   const google::protobuf::Descriptor& type = *message.GetDescriptor();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor& field = *type.field(i);
+    if (field.is_repeated()) {
+      continue;
+    }
     if (IsSection(field)) {
       RETURN_IF_ERROR(SetDefaults(*message.GetReflection()->MutableMessage(&message, &field)));
-    } else if (!field.is_repeated()) {
+    } else {
       const std::string& text = field.options().GetExtension(v1::default_value);
-      if (text.empty() && field.cpp_type() == FieldDescriptor::CPPTYPE_STRING) {
-        continue;  // a text that need not be set
+      if (text.empty() &&
+          (field.cpp_type() == FieldDescriptor::CPPTYPE_STRING || field.cpp_type() == FieldDescriptor::CPPTYPE_ENUM)) {
+        continue;  // it need not be set, or has to be by the file
       }
       if (const absl::Status status = SetValue(field, text, message); !status.ok()) {
         return absl::InternalError(
@@ -171,7 +183,11 @@ absl::Status SetValue(const FieldDescriptor& field, absl::string_view text, Mess
     }
     case FieldDescriptor::CPPTYPE_ENUM: {
       ASSIGN_OR_RETURN(const EnumValueDescriptor* const value, ParseEnum(*field.enum_type(), text));
-      reflection.SetEnum(&message, &field, value);
+      if (field.is_repeated()) {
+        reflection.AddEnum(&message, &field, value);
+      } else {
+        reflection.SetEnum(&message, &field, value);
+      }
       return absl::OkStatus();
     }
     case FieldDescriptor::CPPTYPE_UINT32: {

@@ -13,11 +13,11 @@ namespace bridge::config {
 
 // What the configuration's messages say about their fields, by reflection on config.proto and its options.
 
-// The field is a section with fields of its own, and no value.
+// The field is a section with fields of its own, or a list of such sections, and no value.
 bool IsSection(const google::protobuf::FieldDescriptor& field);
 
-// Sets every field of `message` and of its sections to its default. INTERNAL where config.proto has a default that is
-// no value.
+// Sets every field of `message` and of its sections to its default; lists are empty. INTERNAL where config.proto has a
+// default that is no value.
 absl::Status SetDefaults(google::protobuf::Message& message);
 
 // Sets `field` of `message`, or adds an element where it is a list, to the value that `text` stands for.

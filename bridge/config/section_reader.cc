@@ -108,18 +108,30 @@ class SectionReader {
  private:
   absl::Status ReadField(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
                          Message& message) const {
-    if (IsSection(field)) {
-      return ReadSection(node, path, *message.GetReflection()->MutableMessage(&message, &field));
+    if (field.is_repeated()) {
+      return ReadList(node, path, field, message);
     }
-    if (!field.is_repeated()) {
-      return ReadValue(node, path, field, message);
-    }
+    return IsSection(field) ? ReadSection(node, path, *message.GetReflection()->MutableMessage(&message, &field))
+                            : ReadValue(node, path, field, message);
+  }
+
+  absl::Status ReadList(const YamlNode& node, const std::string& path, const FieldDescriptor& field,
+                        Message& message) const {
     if (node.kind != YamlNode::Kind::kList) {
-      return Error(node, path, WrongKind(node, "a list belongs: write [a, b], or [] for none"));
+      return Error(node, path,
+                   WrongKind(node, IsSection(field) ? "a list of sections belongs: write [{key: value}], or [] for none"
+                                                    : "a list belongs: write [a, b], or [] for none"));
     }
     message.GetReflection()->ClearField(&message, &field);
     for (size_t i = 0; i < node.children.size(); ++i) {
-      RETURN_IF_ERROR(ReadValue(node.children[i], absl::StrCat(path, "[", i, "]"), field, message));
+      const std::string child_path = absl::StrCat(path, "[", i, "]");
+      if (!IsSection(field)) {
+        RETURN_IF_ERROR(ReadValue(node.children[i], child_path, field, message));
+        continue;
+      }
+      Message& section = *message.GetReflection()->AddMessage(&message, &field);
+      RETURN_IF_ERROR(SetDefaults(section));
+      RETURN_IF_ERROR(ReadSection(node.children[i], child_path, section));
     }
     return absl::OkStatus();
   }

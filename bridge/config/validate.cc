@@ -15,6 +15,7 @@
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
 #include "bridge/config/schema.h"
+#include "bridge/config/validate_auth.h"
 #include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
@@ -137,6 +138,7 @@ absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateSizes(config));
   RETURN_IF_ERROR(ValidateDurations(config));
   RETURN_IF_ERROR(ValidateLog(config.log()));
+  RETURN_IF_ERROR(ValidateAuth(config));
   return ValidateCors(config.http().cors());
 }
 

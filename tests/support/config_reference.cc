@@ -44,11 +44,15 @@ std::vector<std::string> Paragraphs(absl::string_view comment, absl::string_view
   return paragraphs;
 }
 
-template <typename Described>
-std::string CommentOf(const Described& described) {
+// Of a field, in one line of a table.
+std::string CommentOf(const FieldDescriptor& field) {
   SourceLocation location;
-  return described.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, " "), "<br>")
-                                                : "";
+  return field.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, " "), "<br>") : "";
+}
+
+std::string CommentOf(const Descriptor& section) {
+  SourceLocation location;
+  return section.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, "\n"), "\n\n") : "";
 }
 
 // What may be written as a value of `field`.
@@ -82,6 +86,10 @@ std::string ValuesOf(const FieldDescriptor& field) {
           return "name";
         case config::v1::TEXT_SYNTAX_SUBJECT:
           return "subject";
+        case config::v1::TEXT_SYNTAX_PATTERN:
+          return "pattern";
+        case config::v1::TEXT_SYNTAX_KEYS_URL:
+          return "URL";
         default:
           return "text";
       }
@@ -99,7 +107,7 @@ void AppendSection(const Descriptor& type, const std::string& path, std::string&
     const std::string field_path = absl::StrCat(path, ".", field.name());
     EXPECT_TRUE(config::IsSection(field) || !CommentOf(field).empty()) << field_path << " has no comment";
     if (config::IsSection(field)) {
-      sections.emplace_back(field.message_type(), field_path);
+      sections.emplace_back(field.message_type(), field.is_repeated() ? field_path + "[]" : field_path);
     } else if (field.is_repeated()) {
       absl::StrAppend(&markdown, "| `", field_path, "` | `[]` | list: ", ValuesOf(field), " | ", CommentOf(field),
                       " |\n");

@@ -75,6 +75,42 @@ log:
 
 TEST(ConfigTest, ASectionMayBeEmpty) { EXPECT_EQ(Loaded("http:\n#  retry: 3s\n").http().address(), "127.0.0.1:8080"); }
 
+TEST(ConfigTest, AListOfSectionsHasTheirDefaultsAndErrorsNameTheElement) {
+  const v1::Config config = Loaded(R"(
+auth:
+  jwt:
+    keys:
+      - {kid: a, algorithm: HS256, secret_file: a.key}
+      - algorithm: RS256
+        public_key_file: b.pem
+    algorithms: [HS256, RS256]
+)");
+  ASSERT_EQ(config.auth().jwt().keys_size(), 2);
+  EXPECT_EQ(config.auth().jwt().keys(0).kid(), "a");
+  EXPECT_EQ(config.auth().jwt().keys(0).algorithm(), v1::Jwt::HS256);
+  EXPECT_EQ(config.auth().jwt().keys(1).kid(), "");
+  EXPECT_EQ(config.auth().jwt().keys(1).public_key_file(), "b.pem");
+  EXPECT_THAT(config.auth().jwt().algorithms(), ElementsAre(v1::Jwt::HS256, v1::Jwt::RS256));
+
+  EXPECT_EQ(Loaded("auth: {jwt: {keys: [{algorithm: HS256, secret_file: a}]}}", {"auth.jwt.keys=[]"})
+                .auth()
+                .jwt()
+                .keys_size(),
+            0)
+      << "a list replaces a list";
+  EXPECT_EQ(ErrorOf("auth:\n  jwt:\n    keys:\n      - {algorithm: HS256, secret: a}"),
+            "bridge.yaml:4: auth.jwt.keys[0].secret: unknown key; the keys here are kid, algorithm, secret_file, "
+            "public_key_file");
+  EXPECT_THAT(ErrorOf("auth: {jwt: {keys: {algorithm: HS256}}}"),
+              HasSubstr("auth.jwt.keys: a section stands where a list of sections belongs: write [{key: value}]"));
+  EXPECT_THAT(ErrorOf("auth: {jwt: {keys: [HS256]}}"),
+              HasSubstr("auth.jwt.keys[0]: \"HS256\" stands where a section belongs"));
+  EXPECT_THAT(ErrorOf("auth: {jwt: {keys: [{kid: [a]}]}}"),
+              HasSubstr("auth.jwt.keys[0].kid: a list stands where a single value belongs"));
+  EXPECT_THAT(ErrorOf("auth: {jwt: {algorithms: [HS256, none]}}"),
+              HasSubstr("auth.jwt.algorithms[1]: \"none\" is none of"));
+}
+
 TEST(ConfigTest, ASwitchIsAlsoTrueOrFalse) {
   EXPECT_EQ(Loaded("console: {enabled: true}").console().enabled(), v1::Grpc::on);
   EXPECT_EQ(Loaded("console: {enabled: off}").console().enabled(), v1::Grpc::off);
@@ -89,9 +125,9 @@ TEST(ConfigTest, AnUnknownKeyGetsTheNearestOrAllThatThereAre) {
   EXPECT_EQ(ErrorOf("http:\n  maxTopics: 3\n"), "bridge.yaml:2: http.maxTopics: unknown key; did you mean max_topics?");
   EXPECT_EQ(ErrorOf("drain:\n  speed: 3\n"),
             "bridge.yaml:2: drain.speed: unknown key; the keys here are delay, window");
-  EXPECT_EQ(
-      ErrorOf("x: 1\n"),
-      "bridge.yaml:1: x: unknown key; the keys here are http, grpc, admin, log, payload, drain, logging, console");
+  EXPECT_EQ(ErrorOf("x: 1\n"),
+            "bridge.yaml:1: x: unknown key; the keys here are http, grpc, admin, log, payload, drain, logging, "
+            "console, auth");
   EXPECT_EQ(ErrorOf("http: {cors: {\"evil\\n[31m\": 1}}"),
             "bridge.yaml:1: http.cors.evil\\n[31m: unknown key; the keys here are allowed_origins, allow_credentials");
 }
@@ -169,7 +205,7 @@ TEST(ConfigTest, ValuesTakeEnvironmentVariables) {
 }
 
 TEST(ConfigTest, OverridesAreYamlAndNamedInErrors) {
-  EXPECT_EQ(Loaded("", {"http.address=\"[::]:80\""}).http().address(), "[::]:80");
+  EXPECT_EQ(Loaded("", {"http.address=\"[::1]:80\""}).http().address(), "[::1]:80");
   EXPECT_EQ(FromProto(Loaded("", {"drain={delay: 1s, window: 2s}"}).drain().window()), absl::Seconds(2));
   EXPECT_THAT(ErrorOf("", {"http.heartbeat=15"}),
               StartsWith("--set http.heartbeat=15: http.heartbeat: \"15\" is no duration: "));

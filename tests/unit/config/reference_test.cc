@@ -75,6 +75,15 @@ constexpr Default kDefaults[] = {
     {"logging.level", "info"},
     {"logging.format", "text"},
     {"console.enabled", "auto"},
+    {"auth.jwt.algorithms", "[]"},
+    {"auth.jwt.leeway", "30s"},
+    {"auth.jwt.subscribe_claim", "bridge.subscribe"},
+    {"auth.jwt.publish_claim", "bridge.publish"},
+    {"auth.tickets.enabled", "auto"},
+    {"auth.tickets.ttl", "30s"},
+    {"auth.anonymous.subscribe", "[]"},
+    {"auth.anonymous.publish", "[]"},
+    {"auth.allow_anonymous", "false"},
 };
 
 std::string Read(const std::string& path) {
