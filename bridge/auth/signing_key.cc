@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 #include "bridge/auth/key.h"
 #include "bridge/base/status_macros.h"
@@ -51,18 +52,23 @@ std::string RawEcSignature(absl::string_view der, size_t part_bytes) {
 
 }  // namespace
 
+absl::StatusOr<SigningKey> SigningKey::FromSecret(Algorithm algorithm, absl::string_view secret) {
+  RETURN_IF_ERROR(Key::FromSecret({.kid = "", .algorithm = algorithm}, secret).status());
+  SigningKey key(algorithm);
+  key.secret_ = std::string(secret);
+  return key;
+}
+
 absl::StatusOr<SigningKey> SigningKey::Parse(absl::string_view bytes, std::optional<Algorithm> algorithm) {
-  const OpensslErrorScope errors;
   if (!absl::StrContains(bytes, "-----BEGIN ")) {
-    SigningKey key(algorithm.value_or(UsualAlgorithm(KeyType::kSecret)));
-    if (KeyTypeOf(key.algorithm_) != KeyType::kSecret) {
-      return absl::InvalidArgumentError(absl::StrCat("is no private key in PEM; ", NameOf(key.algorithm_), " takes ",
-                                                     NameOf(KeyTypeOf(key.algorithm_))));
+    const Algorithm wanted = algorithm.value_or(UsualAlgorithm(KeyType::kSecret));
+    if (KeyTypeOf(wanted) != KeyType::kSecret) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("is no private key in PEM; ", NameOf(wanted), " takes ", NameOf(KeyTypeOf(wanted))));
     }
-    RETURN_IF_ERROR(Key::FromSecret({.kid = "", .algorithm = key.algorithm_}, bytes).status());
-    key.secret_ = std::string(bytes);
-    return key;
+    return FromSecret(wanted, absl::StripSuffix(bytes, "\n"));
   }
+  const OpensslErrorScope errors;
   const BioPtr bio(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
   EvpPkeyPtr private_key(PEM_read_bio_PrivateKey(bio.get(), nullptr, RefusePassphrase, nullptr));
   if (private_key == nullptr) {

@@ -15,9 +15,13 @@ namespace bridge::auth {
 // A key that signs. A value, immutable and thread-safe.
 class SigningKey {
  public:
-  // `bytes` is a private key in PEM, without a passphrase, or else a secret. Without an `algorithm` the key's kind says
-  // it: HS256, RS256, ES256, ES384 or EdDSA. INVALID_ARGUMENT goes on from a key that is already named.
+  // `bytes` is a private key in PEM, without a passphrase, or else a secret, one line feed at its end dropped. Without
+  // an `algorithm` the key's kind says it: HS256, RS256, ES256, ES384 or EdDSA. INVALID_ARGUMENT goes on from a key
+  // that is already named.
   static absl::StatusOr<SigningKey> Parse(absl::string_view bytes, std::optional<Algorithm> algorithm = std::nullopt);
+
+  // REQUIRES: `algorithm` takes a secret.
+  static absl::StatusOr<SigningKey> FromSecret(Algorithm algorithm, absl::string_view secret);
 
   Algorithm algorithm() const { return algorithm_; }
 
