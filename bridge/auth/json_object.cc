@@ -11,9 +11,34 @@ namespace bridge::auth {
 using google::protobuf::Struct;
 using google::protobuf::Value;
 
+namespace {
+
+// Protobuf takes 200 ms for 3,000 levels, and single quotes for quotes, so that brackets between them would not be seen
+// here. Whether the text is JSON is for protobuf to say.
+bool IsShallow(absl::string_view text) {
+  int levels = 0;
+  bool is_quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (is_quoted) {
+      i += c == '\\' ? 1 : 0;
+      is_quoted = c != '"';
+      continue;
+    }
+    is_quoted = c == '"';
+    levels += c == '{' || c == '[' ? 1 : c == '}' || c == ']' ? -1 : 0;
+    if (levels > kJsonLevelsMax || c == '\'') {
+      return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 absl::StatusOr<Struct> ParseJsonObject(absl::string_view text) {
   Struct object;
-  if (!google::protobuf::util::JsonStringToMessage({text.data(), text.size()}, &object).ok()) {
+  if (!IsShallow(text) || !google::protobuf::util::JsonStringToMessage({text.data(), text.size()}, &object).ok()) {
     return absl::InvalidArgumentError("is no JSON object, or one with a member twice, or one that nests too deep");
   }
   return object;

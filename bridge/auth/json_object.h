@@ -9,9 +9,11 @@
 
 namespace bridge::auth {
 
+constexpr int kJsonLevelsMax = 16;
+
 // The JSON object that `text` is, read by protobuf. INVALID_ARGUMENT: it is none, it has a member twice, or it nests
-// deeper than some 30 levels. The message shows nothing of the text and goes on from a thing that is already named:
-// "is no JSON object ...". What calls this bounds the text.
+// deeper than kJsonLevelsMax. The message shows nothing of the text and goes on from a thing that is already named: "is
+// no JSON object ...". Takes about 1 µs per value; what calls this bounds the text.
 absl::StatusOr<google::protobuf::Struct> ParseJsonObject(absl::string_view text);
 
 // As compact JSON.

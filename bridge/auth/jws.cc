@@ -58,11 +58,15 @@ absl::StatusOr<Jws> ParseJws(absl::string_view token) {
     return absl::UnauthenticatedError(
         absl::StrCat("the token has ", parts.size(), " parts; a signed JWT has three, with dots between them"));
   }
-  std::optional<std::string> header_text = DecodeBase64Url(parts[0]);
+  const std::optional<std::string> header_text = DecodeBase64Url(parts[0]);
   std::optional<std::string> payload = DecodeBase64Url(parts[1]);
   std::optional<std::string> signature = DecodeBase64Url(parts[2]);
   if (!header_text.has_value() || !payload.has_value() || !signature.has_value()) {
     return absl::UnauthenticatedError("a part of the token is not base64url without padding");
+  }
+  if (header_text->size() > kTokenHeaderBytesMax) {
+    return absl::UnauthenticatedError(absl::StrCat("the token's header has ", header_text->size(), " bytes; at most ",
+                                                   kTokenHeaderBytesMax, " are accepted"));
   }
   const absl::StatusOr<Struct> header = ParseJsonObject(*header_text);
   if (!header.ok()) {

@@ -14,7 +14,8 @@
 
 namespace bridge::test {
 
-HttpOrigin::HttpOrigin(Answer answer) : answer_(std::move(answer)), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
+HttpOrigin::HttpOrigin(Answer answer, bool reads_request)
+    : answer_(std::move(answer)), reads_request_(reads_request), listener_(socket(AF_INET, SOCK_STREAM, 0)) {
   sockaddr_in address = {};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -51,14 +52,14 @@ void HttpOrigin::Run() {
     const int fd = accept(listener_, nullptr, nullptr);
     std::string head;
     std::array<char, 4096> buffer{};
-    while (!is_stopping_ && !absl::StrContains(head, "\r\n\r\n")) {
+    while (reads_request_ && !is_stopping_ && !absl::StrContains(head, "\r\n\r\n")) {
       const ssize_t got = recv(fd, buffer.data(), buffer.size(), 0);
       if (got <= 0) {
         break;
       }
       head.append(buffer.data(), static_cast<size_t>(got));
     }
-    if (absl::StrContains(head, "\r\n\r\n")) {
+    if (!reads_request_ || absl::StrContains(head, "\r\n\r\n")) {
       ++requests_;
       answer_(fd, is_stopping_);
     }

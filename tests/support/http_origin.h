@@ -5,6 +5,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace bridge::test {
 
@@ -14,7 +15,9 @@ class HttpOrigin {
   // Sends to the connection `fd` what it likes, and returns when it is done with it or `is_stopping`.
   using Answer = std::function<void(int fd, const std::atomic<bool>& is_stopping)>;
 
-  explicit HttpOrigin(Answer answer);
+  explicit HttpOrigin(Answer answer) : HttpOrigin(std::move(answer), true) {}
+  // One that gives out connections of which nothing was read, for what is no HTTP.
+  static HttpOrigin OfConnections(Answer answer) { return HttpOrigin(std::move(answer), false); }
   ~HttpOrigin();
   HttpOrigin(const HttpOrigin&) = delete;
   HttpOrigin& operator=(const HttpOrigin&) = delete;
@@ -28,9 +31,11 @@ class HttpOrigin {
   static void Send(int fd, const std::string& status, const std::string& headers, const std::string& body);
 
  private:
+  HttpOrigin(Answer answer, bool reads_request);
   void Run();
 
   const Answer answer_;
+  const bool reads_request_;
   int listener_ = -1;
   uint16_t port_ = 0;
   std::atomic<bool> is_stopping_{false};

@@ -1,6 +1,9 @@
 #include "bridge/auth/jwks_fetcher.h"
 
+#include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <string>
 #include <sys/socket.h>
 #include <thread>
@@ -9,11 +12,15 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/ssl.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "tests/support/http_origin.h"
 #include "tests/support/tokens.h"
+
+#include "bridge/auth/openssl.h"
 
 namespace bridge::auth {
 namespace {
@@ -294,15 +301,36 @@ TEST(FetchUrlTest, FetchesOnlyOverHttpsOrFromThisMachine) {
   }
 }
 
-TEST(FetchUrlTest, ASecureUrlWithoutACertificateOfTheSystemsIsRefused) {
-  // The origin speaks no TLS at all: the handshake must be tried, and fail.
-  const HttpOrigin origin([](int, const std::atomic<bool>&) {});
+TEST(FetchUrlTest, ASecureUrlWhoseCertificateNobodySignedIsRefused) {
+  const test::KeyPair pair = test::MakeEcKeyPair("P-256");
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
+  const BioPtr certificate_pem(BIO_new(BIO_s_mem()));
+  const BioPtr key_pem(BIO_new_mem_buf(pair.private_pem.data(), static_cast<int>(pair.private_pem.size())));
+  BIO_puts(certificate_pem.get(), test::MakeCertificate(pair).c_str());
+  const X509Ptr certificate(PEM_read_bio_X509(certificate_pem.get(), nullptr, nullptr, nullptr));
+  const EvpPkeyPtr key(PEM_read_bio_PrivateKey(key_pem.get(), nullptr, nullptr, nullptr));
+  ASSERT_EQ(SSL_CTX_use_certificate(context.get(), certificate.get()), 1);
+  ASSERT_EQ(SSL_CTX_use_PrivateKey(context.get(), key.get()), 1);
+
+  std::atomic<int> handshakes{0};
+  std::atomic<int> requests{0};
+  const HttpOrigin origin = HttpOrigin::OfConnections([&](int fd, const std::atomic<bool>&) {
+    const std::unique_ptr<SSL, decltype(&SSL_free)> tls(SSL_new(context.get()), SSL_free);
+    SSL_set_fd(tls.get(), fd);
+    ++handshakes;
+    std::string request(4096, '\0');
+    if (SSL_accept(tls.get()) == 1 && SSL_read(tls.get(), request.data(), static_cast<int>(request.size())) > 0) {
+      ++requests;
+      const std::string answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+      SSL_write(tls.get(), answer.data(), static_cast<int>(answer.size()));
+    }
+  });
   const std::atomic<bool> is_cancelled{false};
-  FetchLimits limits;
-  limits.timeout = absl::Milliseconds(300);
-  const std::string url = "https" + origin.url().substr(4);
-  EXPECT_EQ(FetchUrl(url, limits, is_cancelled).status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_EQ(origin.requests(), 0);
+  const absl::Status status = FetchUrl("https" + origin.url().substr(4), FetchLimits(), is_cancelled).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("certificate"));
+  EXPECT_EQ(handshakes, 1);
+  EXPECT_EQ(requests, 0);
 }
 
 }  // namespace

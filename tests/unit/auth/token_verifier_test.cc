@@ -313,13 +313,26 @@ TEST(FormTest, DepthAndLengthAreBounded) {
   const auto nested = [](size_t levels) {
     return absl::StrCat(R"({"exp": 1800000060, "a": )", std::string(levels, '['), std::string(levels, ']'), "}");
   };
-  EXPECT_EQ(ErrorOfPayload(nested(8)), "");
+  EXPECT_EQ(ErrorOfPayload(nested(15)), "");
+  EXPECT_THAT(ErrorOfPayload(nested(16)), HasSubstr("too deep"));
   EXPECT_THAT(ErrorOfPayload(nested(200)), HasSubstr("too deep"));
   EXPECT_THAT(ErrorOfPayload(nested(2000)), HasSubstr("too deep"));
   const std::string fill(5900, 'x');
   EXPECT_EQ(ErrorOfPayload(absl::StrCat(R"({"exp": 1800000060, "a": ")", fill, R"("})")), "");
   EXPECT_THAT(ErrorOfPayload(absl::StrCat(R"({"exp": 1800000060, "a": ")", fill, fill, R"("})")),
               HasSubstr("at most 8192 are accepted"));
+}
+
+TEST(FormTest, AHeaderThatTakesLongToParseIsNotParsed) {
+  const auto header = [](size_t bytes) {
+    return absl::StrCat(R"({"alg": "HS256", "a": ")", std::string(bytes, 'x'), R"("})");
+  };
+  EXPECT_EQ(ErrorOfHeader(header(2000)), "");
+  EXPECT_THAT(ErrorOfHeader(header(2048)), HasSubstr("at most 2048 are accepted"));
+  // Brackets that are none, and brackets that seem to be none.
+  EXPECT_EQ(ErrorOfHeader(R"({"alg": "HS256", "a": "[[[[[[[[[[[[[[[[[[[[[[\\\"[[["})"), "");
+  EXPECT_THAT(ErrorOfHeader(R"({"alg": "HS256", 'a"': [[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]})"),
+              HasSubstr("too deep"));
 }
 
 TEST(ClaimsTest, ExpIsRequiredAndIsATime) {
@@ -447,7 +460,7 @@ TEST(KidTest, WithoutOneAFewKeysAreTried) {
   keys.push_back(SecretKey());
   EXPECT_EQ(ErrorOf(HsToken(R"({"exp": 1800000060})"), keys), "");
   keys.insert(keys.begin(), *Key::FromSecret({}, std::string(64, 'y')));
-  EXPECT_THAT(ErrorOf(HsToken(R"({"exp": 1800000060})"), keys), HasSubstr("the first 8 keys did not sign the token"));
+  EXPECT_THAT(ErrorOf(HsToken(R"({"exp": 1800000060})"), keys), HasSubstr("the first 4 keys did not sign the token"));
 }
 
 TEST(KidTest, AnUnknownOneMayStillCome) {
