@@ -57,6 +57,11 @@ auth::SigningKey KeyPair::Signer() const {
 
 KeyPair MakeRsaKeyPair(unsigned bits) { return ToPem(auth::EvpPkeyPtr(EVP_RSA_gen(bits))); }
 
+const KeyPair& SharedRsaKeyPair() {
+  static const KeyPair pair = MakeRsaKeyPair();
+  return pair;
+}
+
 KeyPair MakeEcKeyPair(const char* curve) { return ToPem(auth::EvpPkeyPtr(EVP_EC_gen(curve))); }
 
 KeyPair MakeEd25519KeyPair() { return ToPem(auth::EvpPkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"))); }

@@ -17,6 +17,8 @@ struct KeyPair {
 };
 
 KeyPair MakeRsaKeyPair(unsigned bits = 2048);
+// One of 2,048 bits for the whole process: making one takes a tenth of a second, and more on a busy machine.
+const KeyPair& SharedRsaKeyPair();
 // `curve` as OpenSSL names it: "P-256", "P-384".
 KeyPair MakeEcKeyPair(const char* curve);
 KeyPair MakeEd25519KeyPair();

@@ -31,8 +31,8 @@ std::string ErrorOf(const std::string& key, JwksSecrets secrets = JwksSecrets::k
 }
 
 TEST(JwksTest, AKeyVerifiesWhatItsPrivateKeySigned) {
-  for (const test::KeyPair& pair : {test::MakeRsaKeyPair(), test::MakeEcKeyPair("P-256"), test::MakeEcKeyPair("P-384"),
-                                    test::MakeEd25519KeyPair()}) {
+  for (const test::KeyPair& pair : {test::SharedRsaKeyPair(), test::MakeEcKeyPair("P-256"),
+                                    test::MakeEcKeyPair("P-384"), test::MakeEd25519KeyPair()}) {
     const absl::StatusOr<std::vector<Key>> keys =
         ParseJwks(SetOf({test::ToJwk(pair, R"(, "kid": "a", "use": "sig")")}), JwksSecrets::kIgnored);
     ASSERT_TRUE(keys.ok()) << keys.status();
@@ -45,7 +45,7 @@ TEST(JwksTest, AKeyVerifiesWhatItsPrivateKeySigned) {
 }
 
 TEST(JwksTest, AlgBindsAKeyToOneAlgorithm) {
-  const std::string free = test::ToJwk(test::MakeRsaKeyPair());
+  const std::string free = test::ToJwk(test::SharedRsaKeyPair());
   const std::string bound = absl::StrReplaceAll(free, {{R"("kty")", R"("alg": "RS384", "kty")"}});
   const std::vector<Key> keys = *ParseJwks(SetOf({free, bound}), JwksSecrets::kIgnored);
   EXPECT_TRUE(keys[0].IsFor(Algorithm::kRs256));
@@ -111,7 +111,7 @@ TEST(JwksTest, KeysThatVerifyNothingHereAreIgnored) {
 }
 
 TEST(JwksTest, AnRsaKeysExponentIsSound) {
-  const std::string good = test::ToJwk(test::MakeRsaKeyPair());
+  const std::string good = test::ToJwk(test::SharedRsaKeyPair());
   EXPECT_EQ(ErrorOf(good), "");
   for (const char* const e : {"AQ", "AAAA", "AQAAAAAAAAAAAQ"}) {
     EXPECT_THAT(ErrorOf(absl::StrReplaceAll(good, {{"AQAB", e}})), HasSubstr("has no key that verifies tokens")) << e;

@@ -18,8 +18,8 @@ std::string ErrorOf(const std::string& pem, std::optional<Algorithm> algorithm =
 }
 
 TEST(KeyTest, APublicKeyOrItsCertificateVerifies) {
-  for (const test::KeyPair& pair : {test::MakeRsaKeyPair(), test::MakeEcKeyPair("P-256"), test::MakeEcKeyPair("P-384"),
-                                    test::MakeEd25519KeyPair()}) {
+  for (const test::KeyPair& pair : {test::SharedRsaKeyPair(), test::MakeEcKeyPair("P-256"),
+                                    test::MakeEcKeyPair("P-384"), test::MakeEd25519KeyPair()}) {
     const SigningKey signer = pair.Signer();
     EXPECT_TRUE(Key::FromPem({}, pair.public_pem)->Verifies(signer.algorithm(), "text", *signer.Sign("text")));
     if (signer.algorithm() != Algorithm::kEdDsa) {
@@ -30,7 +30,7 @@ TEST(KeyTest, APublicKeyOrItsCertificateVerifies) {
 }
 
 TEST(KeyTest, APrivateKeyIsNotWanted) {
-  EXPECT_THAT(ErrorOf(test::MakeRsaKeyPair().private_pem),
+  EXPECT_THAT(ErrorOf(test::SharedRsaKeyPair().private_pem),
               HasSubstr("is a private key: the bridge needs the public one"));
 }
 

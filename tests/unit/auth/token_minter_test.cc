@@ -41,7 +41,7 @@ TokenContents Contents() {
 
 TEST(TokenMinterTest, WhatItMakesIsVerified) {
   const std::string secret(32, 'a');
-  const test::KeyPair rsa = test::MakeRsaKeyPair();
+  const test::KeyPair rsa = test::SharedRsaKeyPair();
   const test::KeyPair p256 = test::MakeEcKeyPair("P-256");
   const test::KeyPair p384 = test::MakeEcKeyPair("P-384");
   struct Case {
@@ -87,7 +87,7 @@ TEST(TokenMinterTest, AKeyIsAPrivateOneOrALongEnoughSecret) {
     return std::string(SigningKey::Parse(bytes, algorithm).status().message());
   };
   EXPECT_THAT(error("short"), HasSubstr("has 5 bytes; a secret for HS256 has at least 32"));
-  EXPECT_THAT(error(test::MakeRsaKeyPair().public_pem), HasSubstr("is no private key in PEM"));
+  EXPECT_THAT(error(test::SharedRsaKeyPair().public_pem), HasSubstr("is no private key in PEM"));
   EXPECT_THAT(error(std::string(64, 'a'), Algorithm::kRs256),
               HasSubstr("is no private key in PEM; RS256 takes an RSA key"));
   EXPECT_THAT(error(test::MakeEcKeyPair("P-256").private_pem, Algorithm::kEs384), HasSubstr("ES384 takes a P-384 key"));

@@ -92,10 +92,7 @@ std::string ErrorOf(const std::string& token, std::vector<Key> keys, TokenRules 
   return std::string(status.message());
 }
 
-test::KeyPair& Rsa() {
-  static test::KeyPair pair = test::MakeRsaKeyPair();
-  return pair;
-}
+const test::KeyPair& Rsa() { return test::SharedRsaKeyPair(); }
 
 std::string HsToken(absl::string_view payload) { return test::SignToken(payload, test::SecretSigner(kSecret)); }
 std::string HsToken(absl::string_view header, absl::string_view payload) {
