@@ -10,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "bridge/config/config.h"
+#include "bridge/config/validate_auth.h"
 #include "bridge/descriptors.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/open_log.h"
@@ -147,7 +148,7 @@ int Run(const Arguments& arguments) {
   bridge::ops::InitLogging(LogOptionsOf(config->logging()));
   bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION},
                                     {"log", bridge::NameOf(bridge::KindOf(config->log()))},
-                                    {"authentication", "none"}});
+                                    {"authentication", bridge::config::HasKeys(config->auth()) ? "tokens" : "none"}});
   std::signal(SIGPIPE, SIG_IGN);
 
   bridge::loop::EventLoop control;

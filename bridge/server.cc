@@ -13,9 +13,8 @@
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
-#include "bridge/config/address.h"
+#include "bridge/config/listener.h"
 #include "bridge/config/value_syntax.h"
-#include "bridge/http/console_handlers.h"
 #include "bridge/metrics_page.h"
 #include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
@@ -23,51 +22,16 @@
 namespace bridge {
 namespace {
 
-// Descriptors that are kept for everything but event streams: publishers, requests, the log's own.
-constexpr uint64_t kReservedDescriptors = 1000;
-
 constexpr auto kTrimInterval = std::chrono::seconds(2);
 constexpr auto kWatchLogInterval = std::chrono::milliseconds(500);
 
 // How long the start waits for the log before it goes on without.
 constexpr absl::Duration kLogPatience = absl::Seconds(3);
 
-// REQUIRES: the configuration has been validated.
-config::Address AddressOf(const std::string& text) { return *config::ParseAddress(text); }
-
-bool IsOn(config::v1::Grpc::Switch wanted, const std::string& address) {
-  return wanted == config::v1::Grpc::on || (wanted != config::v1::Grpc::off && config::IsLoopback(AddressOf(address)));
-}
-
 hub::Ring::Limits HistoryOf(const config::v1::History& history) {
   return {.events_max = history.max_events(),
           .bytes_max = history.max_bytes(),
           .age_max = absl::ToChronoNanoseconds(config::FromProto(history.max_age()))};
-}
-
-// Raises the soft limit of open files to the hard one, and returns it.
-uint64_t RaiseDescriptorLimit() {
-  rlimit limit{};
-  getrlimit(RLIMIT_NOFILE, &limit);
-  limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);
-  getrlimit(RLIMIT_NOFILE, &limit);
-  return limit.rlim_cur;
-}
-
-uint64_t StreamsMax(const config::v1::Http& http, uint64_t descriptors) {
-  if (http.max_event_streams() != 0) {
-    return http.max_event_streams();
-  }
-  return descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
-}
-
-http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
-  return {.head_bytes_max = http.max_head_bytes(),
-          .body_bytes_max = http.max_body_bytes(),
-          .head_timeout = config::FromProto(http.head_timeout()),
-          .idle_timeout = config::FromProto(http.idle_timeout()),
-          .send_timeout = config::FromProto(http.send_timeout())};
 }
 
 absl::StatusOr<payload::Transcoder> CreateTranscoder(const config::v1::Config& config) {
@@ -79,16 +43,13 @@ absl::StatusOr<payload::Transcoder> CreateTranscoder(const config::v1::Config& c
        .bytes_max = config.http().max_frame_bytes()});
 }
 
-std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
-  return std::chrono::seconds(std::max<int64_t>(duration.seconds(), 1));
-}
-
 }  // namespace
 
 Server::Server(const config::v1::Config& config, loop::EventLoop* control) : config_(config), control_(control) {}
 
 Server::~Server() {
   control_->AssertOnLoop();
+  file_watcher_.Stop();
   // No new events, then no new connections, then the streams, then the log, which the hubs follow.
   if (grpc_drain_.joinable()) {
     grpc_drain_.join();
@@ -112,9 +73,9 @@ Server::~Server() {
 }
 
 absl::Status Server::Start() {
-  descriptors_ = RaiseDescriptorLimit();
   ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
+  ASSIGN_OR_RETURN(auth_, OpenAuth(config_.auth(), &file_watcher_));
   RETURN_IF_ERROR(StartLog());
   RETURN_IF_ERROR(StartAdmin());
   RETURN_IF_ERROR(StartHttp());
@@ -124,11 +85,16 @@ absl::Status Server::Start() {
   control_->Schedule(*trim_timer_, kTrimInterval);
   log_timer_ = std::make_unique<ControlTimer>([this] { WatchLog(); });
   WatchLog();
+  file_watcher_.Start();
   ops::LogInfo("listening", {{"http", http_->address()}, {"grpc", grpc_->address()}, {"admin", admin_->address()}});
   return absl::OkStatus();
 }
 
-absl::Status Server::Check(const config::v1::Config& config) { return CreateTranscoder(config).status(); }
+absl::Status Server::Check(const config::v1::Config& config) {
+  RETURN_IF_ERROR(CreateTranscoder(config).status());
+  FileWatcher watcher;
+  return OpenAuth(config.auth(), &watcher).status();
+}
 
 absl::Status Server::StartLog() {
   ASSIGN_OR_RETURN(OpenedLog opened, OpenLog(config_, [this](const absl::Status& why) { NoteUnusableLog(why); }));
@@ -208,50 +174,6 @@ void Server::CreateHubs() {
                {.events_max = config_.log().history().max_events(), .bytes_max = config_.log().history().max_bytes()});
 }
 
-absl::Status Server::StartHttp() {
-  control_->AssertOnLoop();
-  const config::v1::Http& http = config_.http();
-  cors_ = std::make_unique<http::Cors>(http::Cors::Options{
-      .allowed_origins = {http.cors().allowed_origins().begin(), http.cors().allowed_origins().end()},
-      .allow_credentials = http.cors().allow_credentials()});
-  std::vector<hub::Hub*> hubs;
-  std::vector<loop::EventLoop*> loops;
-  for (size_t i = 0; i < hubs_.size(); ++i) {
-    hubs.push_back(hubs_[i].get());
-    loops.push_back(&loops_[i]->loop());
-  }
-  events_ = std::make_unique<http::EventsHandlers>(
-      http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()},
-                                    .streams_max = StreamsMax(http, descriptors_)},
-      std::move(hubs), cors_.get());
-  dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
-  events_->AddRoutes(dispatcher_.get());
-  if (IsOn(config_.console().enabled(), http.address())) {
-    http::AddConsoleRoutes(dispatcher_.get());
-  }
-  if (config::IsLoopback(AddressOf(http.address()))) {
-    dispatcher_->SetGuard(
-        [this](const httplib::Request& request, httplib::Response& response) { return GuardHost(request, response); });
-  }
-  dispatcher_->SetFinisher(
-      [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
-  http_ =
-      std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http), cors_.get());
-  const config::Address address = AddressOf(http.address());
-  return http_->Listen(address.host, address.port);
-}
-
-absl::Status Server::StartAdmin() {
-  control_->AssertOnLoop();
-  admin_dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(config_.http().idle_timeout()));
-  http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .readiness = [this] { return Readiness(); }},
-                       admin_dispatcher_.get());
-  admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_},
-                                              admin_dispatcher_.get(), LimitsOf(config_.http()));
-  const config::Address address = AddressOf(config_.admin().address());
-  return admin_->Listen(address.host, address.port);
-}
-
 absl::Status Server::StartGrpc() {
   const config::v1::Grpc& grpc = config_.grpc();
   const config::v1::Http& http = config_.http();
@@ -265,49 +187,14 @@ absl::Status Server::StartGrpc() {
                                                 .age_max = config::FromProto(grpc.stream_max_age())},
                                      .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
       transcoder_.get(), log_.get());
-  const config::Address address = AddressOf(grpc.address());
+  const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
                                                   .port = address.port,
-                                                  .has_reflection = IsOn(grpc.reflection(), grpc.address()),
+                                                  .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
                                                   .request_bytes_max = grpc.max_request_bytes(),
                                                   .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
                                                  service_.get()));
   return absl::OkStatus();
-}
-
-bool Server::GuardHost(const httplib::Request& /*request*/, httplib::Response& response) const {
-  const std::string host = absl::AsciiStrToLower(http::Exchange::Current().head->host);
-  // A page of another name that resolves to this machine must not read its events (DNS rebinding); addresses and
-  // localhost are no such names.
-  const bool is_address =
-      absl::StrContains(host, ":") || (!host.empty() && absl::ascii_isdigit(static_cast<unsigned char>(host.back())));
-  const auto& allowed = config_.http().allowed_hosts();
-  if (host.empty() || is_address || host == "localhost" || absl::EndsWith(host, ".localhost") ||
-      std::any_of(allowed.begin(), allowed.end(),
-                  [&](const std::string& name) { return absl::EqualsIgnoreCase(name, host); })) {
-    return true;
-  }
-  http::SetProblem(
-      {.status = 421,
-       .detail = absl::StrCat("the bridge listens on a loopback address without authentication and is not called \"",
-                              host, "\"; if it is, add the name to http.allowed_hosts"),
-       .parameter = "Host",
-       .example = "localhost"},
-      &response);
-  return false;
-}
-
-void Server::FinishResponse(const httplib::Request& request, httplib::Response& response) const {
-  cors_->AddHeaders(request, &response);
-  response.set_header("X-Content-Type-Options", "nosniff");
-  response.set_header("Date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
-  if (http::Exchange::Current().must_close || response.get_header_value("Content-Type") == sse::kContentType) {
-    response.headers.erase("Keep-Alive");  // an event stream ends with its connection
-    response.headers.erase("Accept-Ranges");
-  }
-  if (http::Exchange::Current().must_close && !response.has_header("Connection")) {
-    response.set_header("Connection", "close");
-  }
 }
 
 http::AdminSources::Readiness Server::Readiness() const {

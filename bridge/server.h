@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 
 #include "bridge/config/v1/config.pb.h"
+#include "bridge/file_watcher.h"
 #include "bridge/http/admin_handlers.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
@@ -24,6 +25,7 @@
 #include "bridge/hub/store_reader.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/open_auth.h"
 #include "bridge/payload/transcoder.h"
 #include "bridge/rpc/grpc_server.h"
 #include "bridge/rpc/publisher_service.h"
@@ -94,6 +96,8 @@ class Server {
   loop::EventLoop* const control_;
 
   // In the order of construction; they are destroyed in the reverse order, but for what ~Server says.
+  FileWatcher file_watcher_;
+  OpenedAuth auth_;
   hub::Feed feed_;
   std::vector<std::unique_ptr<loop::LoopThread>> loops_;
   std::unique_ptr<payload::Transcoder> transcoder_;
@@ -116,7 +120,6 @@ class Server {
 
   absl::Status log_health_;
   bool is_draining_ = false;
-  uint64_t descriptors_ = 0;
   absl::Time drain_end_;
   // Hubs that have not drained.
   size_t undrained_ = 0;
