@@ -66,7 +66,7 @@ absl::Status Tickets::SetSecret(absl::string_view secret) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Tickets::Mint(const Identity& identity, absl::Time now) const {
+absl::StatusOr<Tickets::Minted> Tickets::Mint(const Identity& identity, absl::Time now) const {
   if (identity.expires == absl::InfiniteFuture()) {
     return absl::UnauthenticatedError("a ticket is made for a token, and there is none");
   }
@@ -78,7 +78,7 @@ absl::StatusOr<std::string> Tickets::Mint(const Identity& identity, absl::Time n
   SetText(header, "alg", "HS256");
   SetText(header, "typ", kType);
   Struct claims;
-  SetText(claims, "jti", EncodeBase64Url(RandomBytes(std::tuple_size_v<decltype(Used::second)>)));
+  SetText(claims, "jti", EncodeBase64Url(RandomBytes(std::tuple_size_v<decltype(Id::second)>)));
   SetSeconds(claims, "exp", expires + absl::Seconds(1) - absl::Nanoseconds(1));  // rounded up
   SetSeconds(claims, "end", identity.expires);
   SetText(claims, "sub", identity.subject);
@@ -99,11 +99,11 @@ absl::StatusOr<std::string> Tickets::Mint(const Identity& identity, absl::Time n
         absl::StrCat("the token's patterns make a ticket of ", ticket.size(), " bytes, and at most ", kTicketBytesMax,
                      " fit in a URL: send the token itself, in the header, or list wider patterns in it"));
   }
-  return ticket;
+  return Minted{.text = std::move(ticket), .expires = expires};
 }
 
-absl::StatusOr<Identity> Tickets::Redeem(absl::string_view ticket, absl::Time now) {
-  const absl::StatusOr<Jws> jws = ParseJws(ticket);
+absl::StatusOr<Tickets::Ticket> Tickets::Read(absl::string_view text, absl::Time now) const {
+  const absl::StatusOr<Jws> jws = ParseJws(text);
   if (!jws.ok() || jws->type != kType) {
     return NoTicket();
   }
@@ -121,26 +121,25 @@ absl::StatusOr<Identity> Tickets::Redeem(absl::string_view ticket, absl::Time no
   ASSIGN_OR_RETURN(const std::optional<absl::Time> end, ReadTime(claims, "end"));
   const std::string* const id = FindString(claims, "jti");
   const std::optional<std::string> id_bytes = id == nullptr ? std::nullopt : DecodeBase64Url(*id);
-  Used used;
-  if (!expires.has_value() || !end.has_value() || !id_bytes.has_value() || id_bytes->size() != used.second.size()) {
+  Ticket ticket;
+  if (!expires.has_value() || !end.has_value() || !id_bytes.has_value() ||
+      id_bytes->size() != ticket.id.second.size()) {
     return NoTicket();
   }
-  used.first = absl::ToUnixSeconds(*expires);
-  std::ranges::copy(*id_bytes, used.second.begin());
+  ticket.id.first = absl::ToUnixSeconds(*expires);
+  std::ranges::copy(*id_bytes, ticket.id.second.begin());
   if (now >= *expires || now >= *end) {
     return absl::UnauthenticatedError("the ticket has expired: get another one from POST /tickets");
   }
-  Identity identity;
-  identity.expires = *end;
-  ASSIGN_OR_RETURN(identity.subject, ReadSubject(claims));
-  ASSIGN_OR_RETURN(identity.subscribe, ReadPatterns(claims, "subscribe"));
-  RETURN_IF_ERROR(MarkUsed(used, now));
-  return identity;
+  ticket.identity.expires = *end;
+  ASSIGN_OR_RETURN(ticket.identity.subject, ReadSubject(claims));
+  ASSIGN_OR_RETURN(ticket.identity.subscribe, ReadPatterns(claims, "subscribe"));
+  return ticket;
 }
 
-absl::Status Tickets::MarkUsed(const Used& used, absl::Time now) {
+absl::Status Tickets::Use(const Id& id, absl::Time now) {
   const absl::MutexLock lock(&mutex_);
-  if (used_.contains(used)) {
+  if (used_.contains(id)) {
     return absl::UnauthenticatedError(
         "the ticket has been used, and opens one stream: get another one from POST /tickets");
   }
@@ -150,7 +149,7 @@ absl::Status Tickets::MarkUsed(const Used& used, absl::Time now) {
     }
     used_.erase(used_.begin());
   }
-  used_.insert(used);
+  used_.insert(id);
   return absl::OkStatus();
 }
 

@@ -22,7 +22,7 @@
 
 namespace bridge::auth {
 
-// Makes and redeems tickets: short-lived texts for a URL that let somebody subscribe once in the name of a token.
+// Makes and takes tickets: short-lived texts for a URL that let somebody subscribe once in the name of a token.
 // Thread-safe.
 //
 // A ticket holds all that it stands for and is signed, so any replica with the same secret takes it. That it is taken
@@ -37,7 +37,7 @@ class Tickets {
   static constexpr size_t kUsedMax = 100'000;
 
   struct Options {
-    // How long a ticket can be redeemed.
+    // How long a ticket can be used.
     absl::Duration ttl;
     size_t used_max = kUsedMax;
   };
@@ -46,14 +46,29 @@ class Tickets {
   // A secret for Create that only this process knows.
   static std::string RandomSecret();
 
+  struct Minted {
+    std::string text;
+    // Until when it can be used.
+    absl::Time expires;
+  };
   // A ticket with the subject, the patterns to subscribe to and the end of `identity`. `now` is the wall clock's time.
   // UNAUTHENTICATED: the identity has ended, or never ends (is no token's). RESOURCE_EXHAUSTED: it has too many
   // patterns for kTicketBytesMax.
-  absl::StatusOr<std::string> Mint(const Identity& identity, absl::Time now) const;
+  absl::StatusOr<Minted> Mint(const Identity& identity, absl::Time now) const;
 
-  // Whom `ticket` stands for; from then on it is used. UNAUTHENTICATED: it is none, has expired or has been used.
-  // RESOURCE_EXHAUSTED: so many were used of late that no more can be remembered; it is not used.
-  absl::StatusOr<Identity> Redeem(absl::string_view ticket, absl::Time now);
+  // Tells a ticket from all others: its expiry in Unix seconds, and random bytes.
+  using Id = std::pair<int64_t, std::array<char, 16>>;
+  struct Ticket {
+    Id id;
+    Identity identity;
+  };
+  // Whom the ticket of that text stands for, used or not. UNAUTHENTICATED: it is none, or has expired.
+  absl::StatusOr<Ticket> Read(absl::string_view text, absl::Time now) const;
+
+  // From now on the ticket is used: to be called last, so that a request that fails for another reason costs no ticket.
+  // UNAUTHENTICATED: it was used before. RESOURCE_EXHAUSTED: so many were used of late that no more can be remembered;
+  // it is not used.
+  absl::Status Use(const Id& id, absl::Time now);
 
   // From now on tickets are signed with `secret`; those signed with the last one are still good. Errors as of Create.
   absl::Status SetSecret(absl::string_view secret);
@@ -63,19 +78,16 @@ class Tickets {
     SigningKey signer;
     Key verifier;
   };
-  // The expiry in Unix seconds, and the random id.
-  using Used = std::pair<int64_t, std::array<char, 16>>;
 
   Tickets(Options options, Secret secret) : options_(options), secret_(std::move(secret)) {}
   static absl::StatusOr<Secret> ParseSecret(absl::string_view secret);
-  absl::Status MarkUsed(const Used& used, absl::Time now);
 
   const Options options_;
   mutable absl::Mutex mutex_;
   Secret secret_ ABSL_GUARDED_BY(mutex_);
   std::optional<Key> last_verifier_ ABSL_GUARDED_BY(mutex_);
   // Forgotten when there is no more room, the ones that expired first first: so a clock that is set back revives few.
-  absl::btree_set<Used> used_ ABSL_GUARDED_BY(mutex_);
+  absl::btree_set<Id> used_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bridge::auth

@@ -27,8 +27,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     ticket =
         absl::StrCat(signed_text, ".", EncodeBase64Url(bridge::auth::Hmac(Algorithm::kHs256, kSecret, signed_text)));
   }
-  const absl::StatusOr<bridge::auth::Identity> identity = tickets->Redeem(ticket, now);
-  if (identity.ok() && (identity->expires <= now || tickets->Redeem(ticket, now).ok())) {
+  const absl::StatusOr<bridge::auth::Tickets::Ticket> read = tickets->Read(ticket, now);
+  if (read.ok() &&
+      (read->identity.expires <= now || (tickets->Use(read->id, now).ok() && tickets->Use(read->id, now).ok()))) {
     std::abort();
   }
   return 0;

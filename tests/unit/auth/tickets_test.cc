@@ -14,6 +14,7 @@
 
 #include "bridge/auth/jws.h"
 #include "bridge/auth/token_verifier.h"
+#include "bridge/base/status_macros.h"
 
 namespace bridge::auth {
 namespace {
@@ -40,14 +41,21 @@ Identity Ann(absl::Duration left = absl::Hours(1),
 }
 
 std::string Minted(const Tickets& tickets, const Identity& identity = Ann(), absl::Time now = kNow) {
-  const absl::StatusOr<std::string> ticket = tickets.Mint(identity, now);
+  const absl::StatusOr<Tickets::Minted> ticket = tickets.Mint(identity, now);
   EXPECT_TRUE(ticket.ok()) << ticket.status();
-  return ticket.value_or("");
+  return ticket.ok() ? ticket->text : "";
+}
+
+// Reads a ticket and uses it.
+absl::StatusOr<Identity> Redeem(Tickets& tickets, absl::string_view text, absl::Time now) {
+  ASSIGN_OR_RETURN(Tickets::Ticket ticket, tickets.Read(text, now));
+  RETURN_IF_ERROR(tickets.Use(ticket.id, now));
+  return std::move(ticket.identity);
 }
 
 TEST(TicketsTest, ATicketStandsForItsTokenAndMayNotPublish) {
   const auto tickets = Create();
-  const absl::StatusOr<Identity> identity = tickets->Redeem(Minted(*tickets), kNow);
+  const absl::StatusOr<Identity> identity = Redeem(*tickets, Minted(*tickets), kNow);
   ASSERT_TRUE(identity.ok()) << identity.status();
   EXPECT_EQ(identity->subject, "ann");
   EXPECT_THAT(identity->subscribe.texts(), ElementsAre("orders.>", "a.*"));
@@ -58,10 +66,25 @@ TEST(TicketsTest, ATicketStandsForItsTokenAndMayNotPublish) {
 TEST(TicketsTest, ATicketOpensOneStream) {
   const auto tickets = Create();
   const std::string ticket = Minted(*tickets);
-  EXPECT_TRUE(tickets->Redeem(ticket, kNow).ok());
-  const absl::Status again = tickets->Redeem(ticket, kNow).status();
+  EXPECT_TRUE(Redeem(*tickets, ticket, kNow).ok());
+  const absl::Status again = Redeem(*tickets, ticket, kNow).status();
   EXPECT_EQ(again.code(), absl::StatusCode::kUnauthenticated);
   EXPECT_THAT(std::string(again.message()), HasSubstr("has been used"));
+}
+
+TEST(TicketsTest, ATicketThatIsOnlyReadIsNotUsed) {
+  const auto tickets = Create();
+  const std::string ticket = Minted(*tickets);
+  EXPECT_TRUE(tickets->Read(ticket, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, ticket, kNow).ok());
+  EXPECT_TRUE(tickets->Read(ticket, kNow).ok()) << "whom it stood for can still be said";
+  EXPECT_FALSE(Redeem(*tickets, ticket, kNow).ok());
+}
+
+TEST(TicketsTest, SaysUntilWhenItCanBeUsed) {
+  const auto tickets = Create();
+  EXPECT_EQ(tickets->Mint(Ann(), kNow)->expires, kNow + absl::Seconds(30));
+  EXPECT_EQ(tickets->Mint(Ann(absl::Seconds(10)), kNow)->expires, kNow + absl::Seconds(10));
 }
 
 TEST(TicketsTest, ManyWhoComeTogetherWithOneTicketAreOne) {
@@ -72,7 +95,7 @@ TEST(TicketsTest, ManyWhoComeTogetherWithOneTicketAreOne) {
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
       for (int j = 0; j < 100; ++j) {
-        redeemed += tickets->Redeem(ticket, kNow).ok() ? 1 : 0;
+        redeemed += Redeem(*tickets, ticket, kNow).ok() ? 1 : 0;
       }
     });
   }
@@ -85,20 +108,20 @@ TEST(TicketsTest, ManyWhoComeTogetherWithOneTicketAreOne) {
 TEST(TicketsTest, AnotherReplicaWithTheSecretTakesIt) {
   const auto one = Create();
   const auto other = Create();
-  EXPECT_TRUE(other->Redeem(Minted(*one), kNow).ok());
+  EXPECT_TRUE(Redeem(*other, Minted(*one), kNow).ok());
   const auto stranger = Create("another secret of tickets, of 32 bytes and more");
-  EXPECT_EQ(stranger->Redeem(Minted(*one), kNow).status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_EQ(Redeem(*stranger, Minted(*one), kNow).status().code(), absl::StatusCode::kUnauthenticated);
 }
 
 TEST(TicketsTest, ExpiresSoonAndWithItsToken) {
   const auto tickets = Create();
-  EXPECT_TRUE(tickets->Redeem(Minted(*tickets), kNow + absl::Milliseconds(29'999)).ok());
-  EXPECT_THAT(std::string(tickets->Redeem(Minted(*tickets), kNow + absl::Seconds(30)).status().message()),
+  EXPECT_TRUE(Redeem(*tickets, Minted(*tickets), kNow + absl::Milliseconds(29'999)).ok());
+  EXPECT_THAT(std::string(Redeem(*tickets, Minted(*tickets), kNow + absl::Seconds(30)).status().message()),
               HasSubstr("has expired"));
-  EXPECT_TRUE(tickets->Redeem(Minted(*tickets, Ann(absl::Seconds(10))), kNow + absl::Milliseconds(9'999)).ok());
-  EXPECT_FALSE(tickets->Redeem(Minted(*tickets, Ann(absl::Seconds(10))), kNow + absl::Seconds(10)).ok());
+  EXPECT_TRUE(Redeem(*tickets, Minted(*tickets, Ann(absl::Seconds(10))), kNow + absl::Milliseconds(9'999)).ok());
+  EXPECT_FALSE(Redeem(*tickets, Minted(*tickets, Ann(absl::Seconds(10))), kNow + absl::Seconds(10)).ok());
   EXPECT_FALSE(
-      tickets->Redeem(Minted(*tickets, Ann(absl::Milliseconds(10'500))), kNow + absl::Milliseconds(10'500)).ok());
+      Redeem(*tickets, Minted(*tickets, Ann(absl::Milliseconds(10'500))), kNow + absl::Milliseconds(10'500)).ok());
 }
 
 TEST(TicketsTest, IsMadeForATokenThatGoesOn) {
@@ -136,12 +159,12 @@ TEST(TicketsTest, NoTokenIsATicket) {
       R"({"exp": 1800000010, "end": 1800000060, "jti": "AAAAAAAAAAAAAAAAAAAAAA", "subscribe": ["a"]})";
   for (const char* const header :
        {R"({"alg": "HS256"})", R"({"alg": "HS256", "typ": "JWT"})", R"({"alg": "HS256", "typ": "at+jwt"})"}) {
-    EXPECT_EQ(tickets->Redeem(test::SignToken(header, payload, signer), kNow).status().message(),
+    EXPECT_EQ(Redeem(*tickets, test::SignToken(header, payload, signer), kNow).status().message(),
               "this is no ticket that this bridge has made")
         << header;
   }
   const std::string ticket = test::SignToken(R"({"alg": "HS256", "typ": "bridge-ticket+jwt"})", payload, signer);
-  EXPECT_TRUE(tickets->Redeem(ticket, kNow).ok()) << "the type alone made the difference";
+  EXPECT_TRUE(Redeem(*tickets, ticket, kNow).ok()) << "the type alone made the difference";
 }
 
 TEST(TicketsTest, NothingElseIsATicket) {
@@ -155,42 +178,42 @@ TEST(TicketsTest, NothingElseIsATicket) {
     others.push_back(other);
   }
   for (const std::string& other : others) {
-    EXPECT_EQ(tickets->Redeem(other, kNow).status().message(), "this is no ticket that this bridge has made") << other;
+    EXPECT_EQ(Redeem(*tickets, other, kNow).status().message(), "this is no ticket that this bridge has made") << other;
   }
-  EXPECT_TRUE(tickets->Redeem(ticket, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, ticket, kNow).ok());
 }
 
 TEST(TicketsTest, MoreUsedOnesThanFitAreRefusedUntilTheFirstExpire) {
   const auto tickets = Create(kSecret, 3);
   const std::string first = Minted(*tickets, Ann(), kNow - absl::Seconds(10));
-  EXPECT_TRUE(tickets->Redeem(first, kNow).ok());
-  EXPECT_TRUE(tickets->Redeem(Minted(*tickets), kNow).ok());
-  EXPECT_TRUE(tickets->Redeem(Minted(*tickets), kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, first, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, Minted(*tickets), kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, Minted(*tickets), kNow).ok());
   const std::string fourth = Minted(*tickets);
-  EXPECT_EQ(tickets->Redeem(fourth, kNow).status().code(), absl::StatusCode::kResourceExhausted);
-  EXPECT_EQ(tickets->Redeem(first, kNow).status().code(), absl::StatusCode::kUnauthenticated);
-  EXPECT_TRUE(tickets->Redeem(fourth, kNow + absl::Seconds(20)).ok()) << "it was not used up by the refusal";
+  EXPECT_EQ(Redeem(*tickets, fourth, kNow).status().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(Redeem(*tickets, first, kNow).status().code(), absl::StatusCode::kUnauthenticated);
+  EXPECT_TRUE(Redeem(*tickets, fourth, kNow + absl::Seconds(20)).ok()) << "it was not used up by the refusal";
 }
 
 TEST(TicketsTest, AClockThatIsSetBackRevivesNone) {
   const auto tickets = Create();
   const std::string ticket = Minted(*tickets);
-  EXPECT_TRUE(tickets->Redeem(ticket, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, ticket, kNow).ok());
   const absl::Time later = kNow + absl::Hours(1);
   Identity identity = Ann();
   identity.expires = later + absl::Hours(1);
-  EXPECT_TRUE(tickets->Redeem(Minted(*tickets, identity, later), later).ok());
-  EXPECT_THAT(std::string(tickets->Redeem(ticket, kNow).status().message()), HasSubstr("has been used"));
+  EXPECT_TRUE(Redeem(*tickets, Minted(*tickets, identity, later), later).ok());
+  EXPECT_THAT(std::string(Redeem(*tickets, ticket, kNow).status().message()), HasSubstr("has been used"));
 }
 
 TEST(TicketsTest, ANewSecretLeavesTheLastOnesTicketsGood) {
   const auto tickets = Create();
   const std::string old = Minted(*tickets);
   ASSERT_EQ(tickets->SetSecret("another secret of tickets, of 32 bytes and more"), absl::OkStatus());
-  EXPECT_TRUE(tickets->Redeem(old, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, old, kNow).ok());
   const std::string fresh = Minted(*tickets);
-  EXPECT_FALSE(Create()->Redeem(fresh, kNow).ok());
-  EXPECT_TRUE(tickets->Redeem(fresh, kNow).ok());
+  EXPECT_FALSE(Redeem(*Create(), fresh, kNow).ok());
+  EXPECT_TRUE(Redeem(*tickets, fresh, kNow).ok());
   EXPECT_THAT(std::string(tickets->SetSecret("short").message()), HasSubstr("has 5 bytes"));
 }
 
