@@ -7,17 +7,25 @@
 namespace bridge::http {
 namespace {
 
+constexpr const char* kAny = "*";
 constexpr const char* kAllowedHeaders = "Authorization, Content-Type, Last-Event-ID, Cache-Control";
-constexpr const char* kExposedHeaders = "Retry-After";
+constexpr const char* kExposedHeaders = "Retry-After, WWW-Authenticate";
 // Chromium's own maximum; a preflight per POST would double its latency.
 constexpr const char* kMaxAgeSeconds = "7200";
 
 }  // namespace
 
-bool Cors::IsAllowed(absl::string_view origin) const {
-  return std::any_of(options_.allowed_origins.begin(), options_.allowed_origins.end(),
-                     [&](const std::string& allowed) { return allowed == "*" || allowed == origin; });
+bool Cors::AllowsAny() const {
+  return std::find(options_.allowed_origins.begin(), options_.allowed_origins.end(), kAny) !=
+         options_.allowed_origins.end();
 }
+
+bool Cors::Names(absl::string_view origin) const {
+  return std::any_of(options_.allowed_origins.begin(), options_.allowed_origins.end(),
+                     [&](const std::string& allowed) { return allowed != kAny && allowed == origin; });
+}
+
+bool Cors::IsAllowed(absl::string_view origin) const { return AllowsAny() || Names(origin); }
 
 std::vector<std::pair<std::string, std::string>> Cors::HeadersFor(absl::string_view origin) const {
   if (options_.allowed_origins.empty()) {
@@ -27,9 +35,7 @@ std::vector<std::pair<std::string, std::string>> Cors::HeadersFor(absl::string_v
   if (origin.empty() || !IsAllowed(origin)) {
     return headers;
   }
-  const auto& allowed = options_.allowed_origins;
-  const bool is_any = std::find(allowed.begin(), allowed.end(), "*") != allowed.end();
-  headers.emplace_back("Access-Control-Allow-Origin", is_any ? "*" : std::string(origin));
+  headers.emplace_back("Access-Control-Allow-Origin", AllowsAny() ? kAny : std::string(origin));
   headers.emplace_back("Access-Control-Expose-Headers", kExposedHeaders);
   if (options_.allow_credentials) {
     headers.emplace_back("Access-Control-Allow-Credentials", "true");

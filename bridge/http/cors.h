@@ -25,6 +25,8 @@ class Cors {
   explicit Cors(Options options) : options_(std::move(options)) {}
 
   bool IsAllowed(absl::string_view origin) const;
+  // The origin is listed by its name, so that its pages may act for their users; "*" names none.
+  bool Names(absl::string_view origin) const;
 
   // What the browser has to see on any answer, errors too. `origin` is the request's, empty where there is none.
   std::vector<std::pair<std::string, std::string>> HeadersFor(absl::string_view origin) const;
@@ -34,6 +36,8 @@ class Cors {
   void AnswerPreflight(const httplib::Request& request, absl::string_view methods, httplib::Response* response) const;
 
  private:
+  bool AllowsAny() const;
+
   const Options options_;
 };
 
