@@ -109,6 +109,8 @@ void AddStreams(const MetricsSources& sources, Page* page) {
   AddByReason<hub::EndReason>(sources, &hub::HubMetrics::ends, page);
   page->Counter("event_streams_refused_total", "Event streams that were not opened, by reason.");
   page->Value(sources.events->bad_requests(), {Label("reason", "bad_request")});
+  page->Value(sources.events->unauthenticated(), {Label("reason", "unauthenticated")});
+  page->Value(sources.events->forbidden(), {Label("reason", "forbidden")});
   for (size_t i = 0; i < http::kPassingRefusals; ++i) {
     const auto refusal = static_cast<http::PassingRefusal>(i);
     page->Value(sources.events->refused(refusal), {Label("reason", http::NameOf(refusal))});

@@ -19,6 +19,7 @@
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/events_handlers.h"
+#include "bridge/http/gate.h"
 #include "bridge/http/http_server.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
@@ -106,6 +107,7 @@ class Server {
   std::unique_ptr<log::EventLog> log_;
   std::vector<std::unique_ptr<hub::Hub>> hubs_;
   std::unique_ptr<http::Cors> cors_;
+  std::unique_ptr<http::Gate> gate_;
   std::unique_ptr<http::EventsHandlers> events_;
   std::unique_ptr<http::Dispatcher> dispatcher_;
   std::unique_ptr<http::HttpServer> http_;

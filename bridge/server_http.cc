@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 
 #include "bridge/config/listener.h"
+#include "bridge/config/validate_auth.h"
 #include "bridge/config/value_syntax.h"
 #include "bridge/http/console_handlers.h"
 #include "bridge/server.h"
@@ -39,6 +40,12 @@ http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
           .send_timeout = config::FromProto(http.send_timeout())};
 }
 
+http::CredentialPlaces CredentialPlacesOf(const config::v1::Auth& auth) {
+  return {.cookie = auth.jwt().cookie(),
+          .token_parameter = auth.jwt().query(),
+          .ticket_parameter = config::HasTickets(auth) ? "ticket" : ""};
+}
+
 std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(std::max<int64_t>(duration.seconds(), 1));
 }
@@ -57,9 +64,11 @@ absl::Status Server::StartHttp() {
     hubs.push_back(hubs_[i].get());
     loops.push_back(&loops_[i]->loop());
   }
+  gate_ = std::make_unique<http::Gate>(auth_.authenticator.get(), CredentialPlacesOf(config_.auth()), cors_.get());
   events_ = std::make_unique<http::EventsHandlers>(
-      http::EventsHandlers::Options{.limits = {.topics_max = http.max_topics()}, .streams_max = StreamsMax(http)},
-      std::move(hubs), cors_.get());
+      http::EventsHandlers::Options{.rules = {.topics_max = http.max_topics(), .other_parameters = gate_->parameters()},
+                                    .streams_max = StreamsMax(http)},
+      std::move(hubs), gate_.get(), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
   if (config::IsOn(config_.console().enabled(), http.address())) {

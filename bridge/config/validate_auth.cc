@@ -1,6 +1,7 @@
 #include "bridge/config/validate_auth.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <string>
 #include <utility>
@@ -56,6 +57,17 @@ absl::Status ValidateKeys(const v1::Jwt& jwt) {
       return absl::InvalidArgumentError(
           absl::StrCat(path, "kid: ", base::Quoted(key.kid()), " is another key's too: each has its own"));
     }
+  }
+  return absl::OkStatus();
+}
+
+// The parameter with a token must be none that says what is asked for.
+absl::Status CheckTokenParameter(const std::string& name) {
+  constexpr absl::string_view kTaken[] = {"topic",  "type",      "lastEventId", "last_event_id",
+                                          "replay", "heartbeat", "ticket"};
+  if (std::ranges::find(kTaken, name) != std::end(kTaken)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("auth.jwt.query: ", base::Quoted(name), " is a parameter of GET /events: take another name"));
   }
   return absl::OkStatus();
 }
@@ -118,6 +130,7 @@ absl::Status ValidateAuth(const v1::Config& config) {
         "auth.anonymous what clients without a token may do");
   }
   RETURN_IF_ERROR(ValidateKeys(auth.jwt()));
+  RETURN_IF_ERROR(CheckTokenParameter(auth.jwt().query()));
   if (HasTickets(auth) && !config.log().jetstream().url().empty() && auth.tickets().secret_file().empty()) {
     return absl::InvalidArgumentError(
         "auth.tickets.secret_file: is missing: with log.jetstream.url there are several replicas, and each has to take "

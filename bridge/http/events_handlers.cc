@@ -1,17 +1,16 @@
 #include "bridge/http/events_handlers.h"
 
-#include <cmath>
 #include <memory>
 #include <utility>
 #include <variant>
 
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 #include "bridge/http/event_stream.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
-#include "bridge/hub/control_events.h"
 #include "bridge/sse/encoder.h"
 
 namespace bridge::http {
@@ -20,39 +19,10 @@ namespace {
 constexpr const char* kPath = "/events";
 constexpr absl::string_view kMethods = "GET, HEAD, POST, OPTIONS";
 
-void SetStreamHeaders(httplib::Response* response) {
-  response->set_header("Cache-Control", "no-cache, no-transform");
-  response->set_header("X-Accel-Buffering", "no");  // nginx and others that follow it: do not buffer
-}
-
-std::string DetailOf(PassingRefusal refusal) {
-  switch (refusal) {
-    case PassingRefusal::kStarting:
-      return "the bridge has not caught up with its log yet; ask again later";
-    case PassingRefusal::kDraining:
-      return "the bridge is about to stop; ask again, another replica will answer";
-    case PassingRefusal::kOverloaded:
-      return "the bridge serves as many event streams as it may (http.max_event_streams); ask again later";
-  }
-  return "ask again later";
-}
-
 }  // namespace
 
-absl::string_view NameOf(PassingRefusal refusal) {
-  switch (refusal) {
-    case PassingRefusal::kStarting:
-      return "starting";
-    case PassingRefusal::kDraining:
-      return "draining";
-    case PassingRefusal::kOverloaded:
-      return "overloaded";
-  }
-  return "unknown";
-}
-
-EventsHandlers::EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Cors* cors)
-    : options_(options), hubs_(std::move(hubs)), cors_(cors) {}
+EventsHandlers::EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Gate* gate, const Cors* cors)
+    : options_(options), hubs_(std::move(hubs)), gate_(gate), cors_(cors) {}
 
 void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
   const auto serve = [this](const httplib::Request& request, httplib::Response& response) { Serve(request, response); };
@@ -64,7 +34,7 @@ void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
 }
 
 void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& response) {
-  auto parsed = ParseSubscribeRequest(request, options_.limits);
+  auto parsed = ParseSubscribeRequest(request, options_.rules);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     bad_requests_.Add(1);
     SetProblem(*problem, &response);
@@ -79,7 +49,28 @@ void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& r
   } else if (open_.value() >= options_.streams_max) {
     RefusePassing(PassingRefusal::kOverloaded, hub, request, &response);
   } else {
-    Open(std::get<SubscribeRequest>(std::move(parsed)), hub, request, &response);
+    Admit(std::get<SubscribeRequest>(std::move(parsed)), hub, request, &response);
+  }
+}
+
+void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request,
+                           httplib::Response* response) {
+  const absl::Time now = absl::Now();
+  const auto identified = gate_->Identify(request, now);
+  if (const auto* denial = std::get_if<Denial>(&identified)) {
+    Deny(*denial, hub, request, response);
+    return;
+  }
+  const auto& client = std::get<Client>(identified);
+  auto denial =
+      gate_->CheckPatterns(client, subscribe.selection.patterns, request.method == "POST" ? "topics" : "topic");
+  if (!denial.has_value() && request.method != "HEAD") {
+    denial = gate_->Enter(client, now);
+  }
+  if (denial.has_value()) {
+    Deny(*denial, hub, request, response);
+  } else {
+    Open(std::move(subscribe), hub, request, response);
   }
 }
 
@@ -111,20 +102,31 @@ void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httpl
   }
 }
 
+void EventsHandlers::Deny(const Denial& denial, hub::Hub* hub, const httplib::Request& request,
+                          httplib::Response* response) {
+  if (denial.passing.has_value()) {
+    RefusePassing(*denial.passing, hub, request, response);
+    return;
+  }
+  switch (denial.problem.status) {
+    case 401:
+      unauthenticated_.Add(1);
+      break;
+    case 403:
+      forbidden_.Add(1);
+      break;
+    default:
+      bad_requests_.Add(1);
+      break;
+  }
+  SetDenial(denial, response);
+}
+
 void EventsHandlers::RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
                                    httplib::Response* response) {
   hub->loop().AssertOnLoop();
   refused_[static_cast<size_t>(refusal)].Add(1);
-  Exchange::Current().must_close = true;
-  const absl::Duration retry = hub->JitteredRetry();
-  if (request.method == "POST") {
-    SetProblem({.status = 503, .detail = DetailOf(refusal)}, response);
-    response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
-    return;
-  }
-  // An EventSource never comes back after another status than 200.
-  SetStreamHeaders(response);
-  response->set_content(hub::EncodeClosing(/*id=*/"", NameOf(refusal), retry), std::string(sse::kContentType));
+  AnswerPassing(refusal, hub->JitteredRetry(), request, response);
 }
 
 }  // namespace bridge::http

@@ -1,5 +1,6 @@
 #include "bridge/http/subscribe_request.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 
 #include "bridge/base/shown.h"
@@ -40,7 +42,16 @@ struct Raw {
   absl::string_view example = kQueryExample;
 };
 
-std::variant<Raw, Problem> ReadQuery(const httplib::Request& request) {
+Problem UnknownParameter(const std::string& name, const SubscribeRules& rules) {
+  std::vector<std::string> known = {"topic", "type", "lastEventId", "last_event_id", "replay", "heartbeat"};
+  known.insert(known.end(), rules.other_parameters.begin(), rules.other_parameters.end());
+  return {.detail = absl::StrCat("the query parameter ", base::Quoted(name), " is not known; known are ",
+                                 absl::StrJoin(known, ", ")),
+          .parameter = base::Shown(name, kParameterShownMax),
+          .example = std::string(kQueryExample)};
+}
+
+std::variant<Raw, Problem> ReadQuery(const httplib::Request& request, const SubscribeRules& rules) {
   Raw raw;
   std::string id_of_polyfill;  // lastEventId, which wins over last_event_id
   std::string id;
@@ -66,12 +77,9 @@ std::variant<Raw, Problem> ReadQuery(const httplib::Request& request) {
       is_first = set_once(&raw.replay.emplace(), &has_replay, value);
     } else if (name == "heartbeat") {
       is_first = set_once(&raw.heartbeat, &has_heartbeat, value);
-    } else {
-      return Problem{.detail = absl::StrCat(
-                         "the query parameter ", base::Quoted(name),
-                         " is not known; known are topic, type, lastEventId, last_event_id, replay and heartbeat"),
-                     .parameter = base::Shown(name, kParameterShownMax),
-                     .example = std::string(kQueryExample)};
+    } else if (std::find(rules.other_parameters.begin(), rules.other_parameters.end(), name) ==
+               rules.other_parameters.end()) {
+      return UnknownParameter(name, rules);
     }
     if (!is_first) {
       return Problem{.detail = absl::StrCat("the query parameter ", name, " is given more than once"),
@@ -147,16 +155,16 @@ std::optional<Problem> ReadReplay(const Raw& raw, hub::Start* start) {
   return std::nullopt;
 }
 
-std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limits, hub::Selection* selection) {
+std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeRules& rules, hub::Selection* selection) {
   if (raw.topics.empty()) {
     return Problem{.detail = absl::StrCat("no topic is asked for; give at least one ", raw.topics_name),
                    .parameter = raw.topics_name,
                    .example = std::string(raw.example)};
   }
-  if (raw.topics.size() > limits.topics_max || raw.types.size() > limits.topics_max) {
-    const bool is_topics = raw.topics.size() > limits.topics_max;
+  if (raw.topics.size() > rules.topics_max || raw.types.size() > rules.topics_max) {
+    const bool is_topics = raw.topics.size() > rules.topics_max;
     return Problem{.detail = absl::StrCat(is_topics ? raw.topics.size() : raw.types.size(),
-                                          " values are more than http.max_topics, ", limits.topics_max,
+                                          " values are more than http.max_topics, ", rules.topics_max,
                                           "; a pattern such as orders.> stands for many topics"),
                    .parameter = is_topics ? raw.topics_name : raw.types_name,
                    .example = std::string(raw.example)};
@@ -186,8 +194,8 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeLimits& limi
 }  // namespace
 
 std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
-                                                              const SubscribeLimits& limits) {
-  auto read = request.method == "POST" ? ReadBody(request) : ReadQuery(request);
+                                                              const SubscribeRules& rules) {
+  auto read = request.method == "POST" ? ReadBody(request) : ReadQuery(request, rules);
   if (auto* problem = std::get_if<Problem>(&read)) {
     return std::move(*problem);
   }
@@ -198,7 +206,7 @@ std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Req
 
   SubscribeRequest result;
   result.selection.framing = request.version == "HTTP/1.0" ? hub::Framing::kPlain : hub::Framing::kChunked;
-  if (auto problem = ReadSelection(raw, limits, &result.selection)) {
+  if (auto problem = ReadSelection(raw, rules, &result.selection)) {
     return *std::move(problem);
   }
   if (!raw.last_event_id.empty()) {

@@ -3,6 +3,7 @@
 #include <httplib.h>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "bridge/http/problem.h"
 #include "bridge/hub/audience.h"
@@ -17,12 +18,14 @@ struct SubscribeRequest {
   bool wants_heartbeat_events = false;
 };
 
-struct SubscribeLimits {
+struct SubscribeRules {
   size_t topics_max = 100;
+  // Parameters of the query that say who asks, and are read by others.
+  std::vector<std::string> other_parameters = {};
 };
 
 // Reads the query of a GET, or the JSON body of a POST; the Last-Event-ID header wins over both.
 std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
-                                                              const SubscribeLimits& limits);
+                                                              const SubscribeRules& rules);
 
 }  // namespace bridge::http

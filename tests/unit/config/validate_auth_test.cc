@@ -96,6 +96,14 @@ TEST(ValidateAuthTest, AnonymousNamesPatterns) {
               HasSubstr("auth.anonymous.subscribe[1]: \"a..b\" is no pattern"));
 }
 
+TEST(ValidateAuthTest, TheParameterWithATokenIsNoOtherOne) {
+  EXPECT_EQ(ErrorOf({kKey, "auth.jwt.query=access_token"}), "");
+  for (const std::string name : {"topic", "last_event_id", "ticket"}) {
+    EXPECT_THAT(ErrorOf({kKey, "auth.jwt.query=" + name}),
+                HasSubstr("auth.jwt.query: \"" + name + "\" is a parameter of GET /events"));
+  }
+}
+
 TEST(ValidateAuthTest, AZeroLeewayIsZero) {
   EXPECT_EQ(Loaded({kKey, "auth.jwt.leeway=0s"})->auth().jwt().leeway().seconds(), 0);
   EXPECT_EQ(Loaded({kKey})->auth().jwt().leeway().seconds(), 30);

@@ -1,0 +1,68 @@
+#include "bridge/http/passing_refusal.h"
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+#include "bridge/http/exchange.h"
+#include "bridge/http/problem.h"
+#include "bridge/hub/control_events.h"
+#include "bridge/sse/encoder.h"
+
+namespace bridge::http {
+namespace {
+
+std::string DetailOf(PassingRefusal refusal) {
+  switch (refusal) {
+    case PassingRefusal::kStarting:
+      return "the bridge has not caught up with its log yet; ask again later";
+    case PassingRefusal::kDraining:
+      return "the bridge is about to stop; ask again, another replica will answer";
+    case PassingRefusal::kOverloaded:
+      return "the bridge serves as many event streams as it may (http.max_event_streams); ask again later";
+    case PassingRefusal::kKeysPending:
+      return "the token's key is not known yet, and the keys are being fetched (auth.jwt.jwks_url); ask again later";
+    case PassingRefusal::kTicketsExhausted:
+      return "so many tickets were used of late that no more can be taken; ask again later";
+  }
+  return "ask again later";
+}
+
+}  // namespace
+
+absl::string_view NameOf(PassingRefusal refusal) {
+  switch (refusal) {
+    case PassingRefusal::kStarting:
+      return "starting";
+    case PassingRefusal::kDraining:
+      return "draining";
+    case PassingRefusal::kOverloaded:
+      return "overloaded";
+    case PassingRefusal::kKeysPending:
+      return "keys_pending";
+    case PassingRefusal::kTicketsExhausted:
+      return "tickets_exhausted";
+  }
+  return "unknown";
+}
+
+void SetStreamHeaders(httplib::Response* response) {
+  response->set_header("Cache-Control", "no-cache, no-transform");
+  response->set_header("X-Accel-Buffering", "no");  // nginx and others that follow it: do not buffer
+}
+
+void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::Request& request,
+                   httplib::Response* response) {
+  Exchange::Current().must_close = true;
+  if (request.method == "POST") {
+    SetProblem({.status = 503, .detail = DetailOf(refusal)}, response);
+    response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
+    return;
+  }
+  SetStreamHeaders(response);
+  response->set_content(hub::EncodeClosing(/*id=*/"", NameOf(refusal), retry), std::string(sse::kContentType));
+}
+
+}  // namespace bridge::http

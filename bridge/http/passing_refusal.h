@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <httplib.h>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace bridge::http {
+
+// Why something was refused although the request was right: the client should come again.
+enum class PassingRefusal { kStarting, kDraining, kOverloaded, kKeysPending, kTicketsExhausted };
+inline constexpr size_t kPassingRefusals = 5;
+absl::string_view NameOf(PassingRefusal refusal);
+
+// Asks the client to come again in about `retry`, and closes the connection. A POST is answered with 503 and
+// Retry-After. A GET with 200 and an event stream that says bridge.closing, because an EventSource never comes back
+// after another status. REQUIRES: called inside a handler.
+void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::Request& request,
+                   httplib::Response* response);
+
+// What an event stream has beside its content type, so that nothing in between holds it back.
+void SetStreamHeaders(httplib::Response* response);
+
+}  // namespace bridge::http
