@@ -102,21 +102,34 @@ void AddByReason(const MetricsSources& sources, std::array<base::Metric, reasons
   }
 }
 
+void AddRefusals(const http::RefusalMetrics& refusals, Page* page) {
+  page->Value(refusals.bad_request.value(), {Label("reason", "bad_request")});
+  page->Value(refusals.unauthenticated.value(), {Label("reason", "unauthenticated")});
+  page->Value(refusals.forbidden.value(), {Label("reason", "forbidden")});
+  for (size_t i = 0; i < http::kPassingRefusals; ++i) {
+    page->Value(refusals.passing[i].value(), {Label("reason", http::NameOf(static_cast<http::PassingRefusal>(i)))});
+  }
+}
+
 void AddStreams(const MetricsSources& sources, Page* page) {
   page->Gauge("event_streams", "Event streams that are open.").Value(sources.events->open_streams());
   page->Counter("event_streams_opened_total", "Event streams that have been opened.").Value(sources.events->opened());
   page->Counter("event_streams_closed_total", "Event streams that have ended, by reason.");
   AddByReason<hub::EndReason>(sources, &hub::HubMetrics::ends, page);
   page->Counter("event_streams_refused_total", "Event streams that were not opened, by reason.");
-  page->Value(sources.events->bad_requests(), {Label("reason", "bad_request")});
-  page->Value(sources.events->unauthenticated(), {Label("reason", "unauthenticated")});
-  page->Value(sources.events->forbidden(), {Label("reason", "forbidden")});
-  for (size_t i = 0; i < http::kPassingRefusals; ++i) {
-    const auto refusal = static_cast<http::PassingRefusal>(i);
-    page->Value(sources.events->refused(refusal), {Label("reason", http::NameOf(refusal))});
-  }
+  AddRefusals(sources.events->refusals(), page);
   page->Counter("gaps_total", "Times that a stream was told that events may be missing, by reason.");
   AddByReason<hub::GapReason>(sources, &hub::HubMetrics::gaps, page);
+}
+
+void AddTickets(const MetricsSources& sources, Page* page) {
+  if (sources.tickets == nullptr) {
+    return;
+  }
+  page->Counter("tickets_made_total", "Tickets that were given to the holders of tokens.")
+      .Value(sources.tickets->made());
+  page->Counter("tickets_refused_total", "Requests for a ticket that got none, by reason.");
+  AddRefusals(sources.tickets->refusals(), page);
 }
 
 void AddDeliveries(const MetricsSources& sources, Page* page) {
@@ -227,6 +240,7 @@ void AddLoops(const MetricsSources& sources, Page* page) {
 std::string MetricsPage(const MetricsSources& sources) {
   Page page;
   AddStreams(sources, &page);
+  AddTickets(sources, &page);
   AddDeliveries(sources, &page);
   AddHistory(sources, &page);
   AddLog(sources, &page);

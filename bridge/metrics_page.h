@@ -5,6 +5,7 @@
 
 #include "bridge/http/connection.h"
 #include "bridge/http/events_handlers.h"
+#include "bridge/http/tickets_handlers.h"
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
@@ -15,6 +16,8 @@ namespace bridge {
 // Where the figures come from.
 struct MetricsSources {
   const http::EventsHandlers* events;
+  // nullptr where there are no tickets.
+  const http::TicketsHandlers* tickets;
   const http::ConnectionMetrics* connections;
   const rpc::RpcMetrics* rpc;
   const log::EventLog* log;

@@ -211,6 +211,7 @@ http::AdminSources::Readiness Server::Readiness() const {
 
 std::string Server::Metrics() const {
   MetricsSources sources{.events = events_.get(),
+                         .tickets = tickets_.get(),
                          .connections = &http_->metrics(),
                          .rpc = &service_->metrics(),
                          .log = log_.get(),

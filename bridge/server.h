@@ -21,6 +21,7 @@
 #include "bridge/http/events_handlers.h"
 #include "bridge/http/gate.h"
 #include "bridge/http/http_server.h"
+#include "bridge/http/tickets_handlers.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
 #include "bridge/hub/store_reader.h"
@@ -109,6 +110,8 @@ class Server {
   std::unique_ptr<http::Cors> cors_;
   std::unique_ptr<http::Gate> gate_;
   std::unique_ptr<http::EventsHandlers> events_;
+  // nullptr where there are no tickets.
+  std::unique_ptr<http::TicketsHandlers> tickets_;
   std::unique_ptr<http::Dispatcher> dispatcher_;
   std::unique_ptr<http::HttpServer> http_;
   std::unique_ptr<http::Dispatcher> admin_dispatcher_;

@@ -71,6 +71,11 @@ absl::Status Server::StartHttp() {
       std::move(hubs), gate_.get(), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
+  if (auth_.authenticator->tickets() != nullptr) {
+    tickets_ = std::make_unique<http::TicketsHandlers>(config::FromProto(http.retry()), auth_.authenticator->tickets(),
+                                                       gate_.get(), cors_.get());
+    tickets_->AddRoutes(dispatcher_.get());
+  }
   if (config::IsOn(config_.console().enabled(), http.address())) {
     http::AddConsoleRoutes(dispatcher_.get());
   }

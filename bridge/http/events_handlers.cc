@@ -36,7 +36,7 @@ void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
 void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& response) {
   auto parsed = ParseSubscribeRequest(request, options_.rules);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
-    bad_requests_.Add(1);
+    refusals_.bad_request.Add(1);
     SetProblem(*problem, &response);
     return;
   }
@@ -108,24 +108,14 @@ void EventsHandlers::Deny(const Denial& denial, hub::Hub* hub, const httplib::Re
     RefusePassing(*denial.passing, hub, request, response);
     return;
   }
-  switch (denial.problem.status) {
-    case 401:
-      unauthenticated_.Add(1);
-      break;
-    case 403:
-      forbidden_.Add(1);
-      break;
-    default:
-      bad_requests_.Add(1);
-      break;
-  }
+  refusals_.Add(denial);
   SetDenial(denial, response);
 }
 
 void EventsHandlers::RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
                                    httplib::Response* response) {
   hub->loop().AssertOnLoop();
-  refused_[static_cast<size_t>(refusal)].Add(1);
+  refusals_.Add(refusal);
   AnswerPassing(refusal, hub->JitteredRetry(), request, response);
 }
 

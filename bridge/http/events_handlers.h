@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -11,6 +10,7 @@
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/gate.h"
 #include "bridge/http/passing_refusal.h"
+#include "bridge/http/refusal_metrics.h"
 #include "bridge/http/subscribe_request.h"
 #include "bridge/hub/hub.h"
 
@@ -36,10 +36,7 @@ class EventsHandlers {
 
   uint64_t open_streams() const { return open_.value(); }
   uint64_t opened() const { return opened_.value(); }
-  uint64_t bad_requests() const { return bad_requests_.value(); }
-  uint64_t unauthenticated() const { return unauthenticated_.value(); }
-  uint64_t forbidden() const { return forbidden_.value(); }
-  uint64_t refused(PassingRefusal refusal) const { return refused_[static_cast<size_t>(refusal)].value(); }
+  const RefusalMetrics& refusals() const { return refusals_; }
 
  private:
   void Serve(const httplib::Request& request, httplib::Response& response);
@@ -57,10 +54,7 @@ class EventsHandlers {
   std::atomic<bool> is_draining_{false};
   base::SharedMetric open_;
   base::SharedMetric opened_;
-  base::SharedMetric bad_requests_;
-  base::SharedMetric unauthenticated_;
-  base::SharedMetric forbidden_;
-  std::array<base::SharedMetric, kPassingRefusals> refused_;
+  RefusalMetrics refusals_;
 };
 
 }  // namespace bridge::http

@@ -7,16 +7,13 @@
 #include <utility>
 #include <vector>
 
-#include <google/protobuf/util/json_util.h>
-
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 
 #include "bridge/base/shown.h"
+#include "bridge/http/json_body.h"
 #include "bridge/http/v1/http.pb.h"
 #include "bridge/topic/event_type.h"
 #include "bridge/topic/pattern.h"
@@ -27,7 +24,6 @@ namespace {
 constexpr absl::string_view kQueryExample = "/events?topic=orders.*&topic=alerts.>";
 constexpr absl::string_view kBodyExample = R"({"topics": ["orders.*", "alerts.>"]})";
 constexpr size_t kParameterShownMax = 100;
-constexpr size_t kJsonErrorShownMax = 300;
 
 // What a client asked for, in either form, as text.
 struct Raw {
@@ -92,22 +88,12 @@ std::variant<Raw, Problem> ReadQuery(const httplib::Request& request, const Subs
 }
 
 std::variant<Raw, Problem> ReadBody(const httplib::Request& request) {
-  const std::string content_type = request.get_header_value("Content-Type");
-  const absl::string_view media_type =
-      absl::StripAsciiWhitespace(absl::string_view(content_type).substr(0, content_type.find(';')));
-  if (!absl::EqualsIgnoreCase(media_type, "application/json")) {
-    return Problem{
-        .status = 415,
-        .detail = absl::StrCat("the content type ", base::Quoted(content_type), " is not taken; send application/json"),
-        .parameter = "Content-Type",
-        .example = "application/json"};
+  if (auto problem = CheckIsJson(request)) {
+    return *std::move(problem);
   }
   v1::SubscribeRequest body;
-  const auto status = google::protobuf::util::JsonStringToMessage(request.body, &body);
-  if (!status.ok()) {
-    return Problem{.detail = absl::StrCat("the body is not the JSON of a subscription: ",
-                                          base::Shown(std::string(status.message()), kJsonErrorShownMax)),
-                   .example = std::string(kBodyExample)};
+  if (auto problem = ReadJsonBody(request.body, "a subscription", kBodyExample, &body)) {
+    return *std::move(problem);
   }
   Raw raw{.topics = {body.topics().begin(), body.topics().end()},
           .types = {body.types().begin(), body.types().end()},
