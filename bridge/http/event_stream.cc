@@ -15,12 +15,12 @@ constexpr uint32_t kDroppedBytesMax = 4096;
 }  // namespace
 
 void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                        bool wants_heartbeat_events, base::SharedMetric* open) {
+                        const hub::StreamTerms& terms, base::SharedMetric* open) {
   hub->loop().AssertOnLoop();
   auto* stream = new EventStream(socket.fd, hub, open);  // owns itself
   socket.loop->AssertOnLoop();
   socket.loop->Rewatch(socket.fd, socket.watcher, stream);
-  hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), wants_heartbeat_events);
+  hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), terms);
 }
 
 EventStream::EventStream(int fd, hub::Hub* hub, base::SharedMetric* open) : hub_(hub), open_(open), fd_(fd) {

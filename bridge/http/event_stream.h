@@ -20,7 +20,7 @@ class EventStream final : public hub::Subscription, private loop::Watcher {
  public:
   // Takes over the socket, and counts itself in `open` as long as it lives.
   static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                    bool wants_heartbeat_events, base::SharedMetric* open);
+                    const hub::StreamTerms& terms, base::SharedMetric* open);
 
  private:
   EventStream(int fd, hub::Hub* hub, base::SharedMetric* open);

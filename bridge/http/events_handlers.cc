@@ -70,25 +70,26 @@ void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const http
   if (denial.has_value()) {
     Deny(*denial, hub, request, response);
   } else {
-    Open(std::move(subscribe), hub, request, response);
+    Open(std::move(subscribe), client, hub, request, response);
   }
 }
 
-void EventsHandlers::Open(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request,
-                          httplib::Response* response) {
+void EventsHandlers::Open(SubscribeRequest subscribe, const Client& client, hub::Hub* hub,
+                          const httplib::Request& request, httplib::Response* response) {
   SetStreamHeaders(response);
   // Shared, because the library copies its providers.
   const auto pending = std::make_shared<SubscribeRequest>(std::move(subscribe));
-  const auto provide = [this, hub, pending](size_t /*offset*/, httplib::DataSink& sink) {
+  const hub::StreamTerms terms = {.wants_heartbeat_events = pending->wants_heartbeat_events,
+                                  .ends = client.identity->expires};
+  const auto provide = [this, hub, pending, terms](size_t /*offset*/, httplib::DataSink& sink) {
     hub->loop().AssertOnLoop();
     hub::Hub::Opening opening = hub->Open(pending->selection, pending->start);
     if (!opening.text.empty()) {
       sink.write(opening.text.data(), opening.text.size());
     }
     opened_.Add(1);
-    Exchange::Current().park = [this, hub, pending, begun = std::move(opening)](ParkedSocket socket) mutable {
-      EventStream::Start(std::move(socket), hub, std::move(pending->selection), std::move(begun),
-                         pending->wants_heartbeat_events, &open_);
+    Exchange::Current().park = [this, hub, pending, terms, begun = std::move(opening)](ParkedSocket socket) mutable {
+      EventStream::Start(std::move(socket), hub, std::move(pending->selection), std::move(begun), terms, &open_);
     };
     return false;  // the rest of the response is written by the hub
   };

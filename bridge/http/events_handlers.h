@@ -42,7 +42,8 @@ class EventsHandlers {
   void Serve(const httplib::Request& request, httplib::Response& response);
   // What the request asks for is right; by whom is not known yet.
   void Admit(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
-  void Open(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
+  void Open(SubscribeRequest subscribe, const Client& client, hub::Hub* hub, const httplib::Request& request,
+            httplib::Response* response);
   void Deny(const Denial& denial, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
   void RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
                      httplib::Response* response);

@@ -61,6 +61,12 @@ std::string EncodeGap(absl::string_view id, absl::string_view requested, absl::s
   return sse::EncodeEvent({.id = id, .type = "bridge.gap", .data = Json(gap)});
 }
 
+std::string EncodeExpiring(absl::string_view id, uint32_t seconds) {
+  http::v1::Expiring expiring;
+  expiring.set_seconds(seconds);
+  return sse::EncodeEvent({.id = id, .type = "bridge.expiring", .data = Json(expiring)});
+}
+
 std::string EncodeHeartbeat(absl::string_view id) {
   return sse::EncodeEvent({.id = id, .type = "bridge.heartbeat", .data = "{}"});
 }

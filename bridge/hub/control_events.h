@@ -20,6 +20,8 @@ absl::string_view NameOf(GapReason reason);
 std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::Duration heartbeat);
 // `requested` is what the client asked for, possibly hostile; its first 64 bytes are told.
 std::string EncodeGap(absl::string_view id, absl::string_view requested, absl::string_view oldest, GapReason reason);
+// The stream's token ends in about so many seconds, and the stream with it.
+std::string EncodeExpiring(absl::string_view id, uint32_t seconds);
 std::string EncodeHeartbeat(absl::string_view id);
 // `id` may be empty (a refusal): then the client keeps what it had.
 std::string EncodeClosing(absl::string_view id, absl::string_view reason, absl::Duration retry);

@@ -133,11 +133,14 @@ size_t Hub::TakeFrame(const sse::FramePtr& frame) {
 bool Hub::RunSlice() {
   int budget = kSendsPerSlice;
   while (budget > 0) {
+    if (HasTokenEndsDue()) {
+      budget -= TellTokenEnds(std::min(budget, kSendsPerTurn));
+    }
     if (!inbox_.empty() && owed_bytes_ < kOwedBytesMax) {
       budget -= TakeArrival();
     }
     if (owed_.empty() && runnable_.empty()) {
-      if (inbox_.empty()) {
+      if (inbox_.empty() && !HasTokenEndsDue()) {
         return false;
       }
       continue;
@@ -153,7 +156,7 @@ bool Hub::RunSlice() {
       budget -= CatchUp(subscription);
     }
   }
-  return !inbox_.empty() || !owed_.empty() || !runnable_.empty();
+  return !inbox_.empty() || !owed_.empty() || !runnable_.empty() || HasTokenEndsDue();
 }
 
 int Hub::ServeRound(Audience& audience, int sends_max) {
@@ -241,6 +244,7 @@ void Hub::TidyTimer::OnTimer() {
 }
 
 void Hub::Tidy() {
+  NoteWallTime();
   const bool is_trimmed = ring_.TrimByAge(loop_->now());
   NoteHistory();
   metrics_.history_oldest_ms.Set(static_cast<uint64_t>(

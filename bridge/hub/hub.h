@@ -3,17 +3,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "bridge/hub/audience.h"
@@ -39,6 +43,13 @@ struct Start {
   uint64_t count = 0;
 };
 
+// How an event stream is served.
+struct StreamTerms {
+  bool wants_heartbeat_events = false;
+  // On the wall clock: the stream ends then, because its token does.
+  absl::Time ends = absl::InfiniteFuture();
+};
+
 enum class SlowClient { kGap, kDisconnect };
 
 struct HubOptions {
@@ -50,6 +61,8 @@ struct HubOptions {
   absl::Duration stream_max_age;
   SlowClient slow_client = SlowClient::kGap;
   uint64_t pinned_bytes_max = uint64_t{64} << 20;
+  // For tests. Called on any thread.
+  std::function<absl::Time()> wall_clock = absl::Now;
 };
 
 // Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own
@@ -97,7 +110,7 @@ class Hub final : public FrameSink, public PageSink {
   // Begins to serve `subscription`; `unsent` (response head and opening, in its framing) is written first.
   // The hub may call OnEnd before it returns.
   void Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
-           bool wants_heartbeat_events) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+           const StreamTerms& terms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // The transport takes bytes again.
   void NoteWritable(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -191,6 +204,17 @@ class Hub final : public FrameSink, public PageSink {
   void OnTimerOf(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ScheduleTimerOf(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   base::MonotonicTime NextHeartbeat() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- Tokens that end.
+  void ScheduleTokenEnd(Subscription& subscription, absl::Time ends) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void ForgetTokenEnd(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteWallTime() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  bool HasTokenEndsDue() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
+    return !token_ends_.empty() && token_ends_.begin()->first <= wall_seconds_;
+  }
+  // Tells at most so many streams that their token will end, or ends them because it has. Returns how many.
+  int TellTokenEnds(int streams_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void EndByToken(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Cursors that are ahead of this replica.
   void AskForBounds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -290,6 +314,10 @@ class Hub final : public FrameSink, public PageSink {
     uint64_t searched_to;
   };
   absl::flat_hash_map<const Subscription*, PendingLookback> lookbacks_ ABSL_GUARDED_BY(loop_);
+  // When the streams with a token are next to be told something about its end, in Unix seconds, and what time it was
+  // when that was last looked at.
+  absl::btree_set<std::pair<uint32_t, Subscription*>> token_ends_ ABSL_GUARDED_BY(loop_);
+  uint32_t wall_seconds_ ABSL_GUARDED_BY(loop_) = 0;
   // How many blocked streams have sent a part of the frame.
   absl::flat_hash_map<const sse::Frame*, uint32_t> pins_ ABSL_GUARDED_BY(loop_);
   uint64_t pinned_bytes_ ABSL_GUARDED_BY(loop_) = 0;

@@ -37,7 +37,9 @@ void Hub::SayClosing(Subscription& subscription, EndReason reason) {
   const bool has_caught_up =
       subscription.awaited_ == 0 && !subscription.reads_store_ && subscription.next_ == ring_.end_index();
   const uint64_t cursor = std::max(LastSequenceOf(subscription), has_caught_up ? ring_.head_sequence() : 0);
-  Say(subscription, EncodeClosing(IdOf(cursor), NameOf(reason), JitteredRetry()));
+  // Where the last N matches are still looked for, the client has nothing yet, and keeps the id that it came with.
+  const std::string id = lookbacks_.contains(&subscription) ? std::string() : IdOf(cursor);
+  Say(subscription, EncodeClosing(id, NameOf(reason), JitteredRetry()));
   if (is_chunked) {
     absl::StrAppend(&subscription.control_->text, sse::kLastChunk);
   }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
+#include <cstdint>
 
 #include "absl/strings/string_view.h"
 
@@ -10,16 +12,17 @@
 namespace bridge::hub {
 
 // Why an event stream ended.
-enum class EndReason {
+enum class EndReason : uint8_t {
   kClientClosed,  // FIN, reset, or the peer is gone
   kStalled,       // no progress for http.send_timeout
   kSlow,          // history passed it, and http.slow_client says disconnect
   kPinned,        // over http.max_pinned_bytes, among the slowest
   kFlood,         // the client sent more than it may on an open stream
   kMaxAge,        // http.stream_max_age
+  kTokenExpired,  // its token has ended
   kDraining,      // the bridge stops
 };
-inline constexpr size_t kEndReasons = 7;
+inline constexpr size_t kEndReasons = 8;
 absl::string_view NameOf(EndReason reason);
 
 // What one hub counts. Written by its loop, read by the scraper.

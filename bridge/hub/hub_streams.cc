@@ -71,7 +71,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
 }
 
 void Hub::Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
-              bool wants_heartbeat_events) {
+              const StreamTerms& terms) {
   const std::string key = selection.Key();
   auto& audience = audiences_[key];
   if (audience == nullptr) {
@@ -89,7 +89,7 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   subscription.last_sequence_ = opening.last_sequence;
   subscription.reads_store_ = opening.reads_store;
   subscription.starts_at_oldest_ = opening.starts_at_oldest;
-  subscription.wants_heartbeat_events_ = wants_heartbeat_events;
+  subscription.wants_heartbeat_events_ = terms.wants_heartbeat_events;
   subscription.heartbeat_at_ = NextHeartbeat();
   if (options_.stream_max_age > absl::ZeroDuration()) {
     subscription.expires_at_ =
@@ -99,6 +99,7 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   if (!unsent.empty()) {
     subscription.control_ = std::make_unique<Subscription::Control>(Subscription::Control{.text = std::move(unsent)});
   }
+  ScheduleTokenEnd(subscription, terms.ends);
   all_.push_back(subscription);
   metrics_.streams.Add(1);
   ScheduleTimerOf(subscription);
@@ -171,6 +172,7 @@ void Hub::End(Subscription& subscription, EndReason reason) {
   LeaveStage(subscription);
   subscription.all_hook_.unlink();
   loop_->Cancel(subscription);
+  ForgetTokenEnd(subscription);
   lookbacks_.erase(&subscription);
   pages_.erase(&subscription);
   metrics_.streams.Sub(1);

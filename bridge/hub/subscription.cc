@@ -20,6 +20,8 @@ absl::string_view NameOf(EndReason reason) {
       return "flood";
     case EndReason::kMaxAge:
       return "max_age";
+    case EndReason::kTokenExpired:
+      return "token_expired";
     case EndReason::kDraining:
       return "draining";
   }

@@ -84,6 +84,10 @@ class Subscription : private loop::Timer {
   uint32_t partial_written_ = 0;
   // Its place in the audience's list, where it is live.
   uint32_t live_index_ = 0;
+  // When its token ends, in Unix seconds; 0 where that is never, or has been seen to.
+  uint32_t token_ends_at_ = 0;
+  // How many seconds before that it is told that it will; 0 from when it has been.
+  uint8_t token_notice_ = 0;
   Stage stage_ = Stage::kRunnable;
   bool wants_heartbeat_events_ = false;
   // Its cursor is behind the ring.
