@@ -7,6 +7,9 @@ const controlTypes = ['bridge.open', 'bridge.gap', 'bridge.heartbeat', 'bridge.c
  * while no replica is there) it is CLOSED for good, and it does not notice a network that vanished. Here a new EventSource is opened then,
  * which goes on after the last event.
  *
+ * With `ticket` each stream is opened with a ticket of its own, because a ticket opens one. Before the token behind it ends
+ * (bridge.expiring) the next stream is opened, and takes over from where the last one is.
+ *
  * @param {string} url of the event stream: "/events?topic=orders.*"
  * @param {object} options
  * @param {string[]} [options.types] the event types to listen to
@@ -15,25 +18,43 @@ const controlTypes = ['bridge.open', 'bridge.gap', 'bridge.heartbeat', 'bridge.c
  *     what they would have told
  * @param {(state: 'connecting' | 'open') => void} [options.onState]
  * @param {boolean} [options.withCredentials] send cookies to another origin
+ * @param {() => Promise<string>} [options.ticket] takes a ticket: see tickets.js
  * @param {number} [options.minDelayMs] the delay before the first new EventSource; it doubles up to 30 s
  * @returns {() => void} ends it
  */
-export function openEventStream(url, { types = ['message'], onEvent, onGap, onState, withCredentials = false, minDelayMs = 1000 }) {
+export function openEventStream(url, options) {
+  const { types = ['message'], onEvent, onGap, onState, withCredentials = false, ticket, minDelayMs = 1000 } = options;
   let source;
+  let isClosed = false;
+  let isTakingTicket = false;
   let lastEventId = '';
   let failures = 0;
   let reopenTimer;
   let watchdogTimer;
   let silenceMsMax = 60_000;
 
-  function open() {
+  async function open() {
     const target = new URL(url, location.href);
     target.searchParams.set('heartbeat', 'event');  // a script does not see comments
-    if (lastEventId) target.searchParams.set('lastEventId', lastEventId);
+    if (ticket) {
+      if (isTakingTicket) return;
+      isTakingTicket = true;
+      const taken = await ticket().catch(() => undefined);
+      isTakingTicket = false;
+      if (isClosed) return;
+      if (!taken) {
+        openLater();
+        return;
+      }
+      target.searchParams.set('ticket', taken);
+    }
+    source?.close();
+    if (lastEventId) target.searchParams.set('last_event_id', lastEventId);
     source = new EventSource(target, { withCredentials });
     source.onerror = () => {
       onState?.('connecting');
-      if (source.readyState === EventSource.CLOSED) reopen();
+      // The browser's own reconnect would show the same ticket again.
+      if (ticket || source.readyState === EventSource.CLOSED) reopen();
     };
     for (const type of controlTypes) source.addEventListener(type, onControlEvent);
     for (const type of types) {
@@ -43,20 +64,25 @@ export function openEventStream(url, { types = ['message'], onEvent, onGap, onSt
       });
     }
     watch();
-    onState?.('connecting');
   }
 
   function reopen() {
     source.close();
     clearTimeout(watchdogTimer);
+    openLater();
+  }
+
+  function openLater() {
     const delayMs = Math.min(30_000, minDelayMs * 2 ** failures) * (0.5 + Math.random());
     failures += 1;
+    clearTimeout(reopenTimer);
     reopenTimer = setTimeout(open, delayMs);
   }
 
   function onControlEvent(event) {
     noteLife(event);
     if (event.type === 'bridge.gap') onGap?.(JSON.parse(event.data));
+    if (event.type === 'bridge.expiring' && ticket) open();
     if (event.type === 'bridge.open') {
       failures = 0;
       silenceMsMax = 3 * JSON.parse(event.data).heartbeat_ms;
@@ -79,10 +105,12 @@ export function openEventStream(url, { types = ['message'], onEvent, onGap, onSt
     }, silenceMsMax);
   }
 
+  onState?.('connecting');
   open();
   return () => {
+    isClosed = true;
     clearTimeout(reopenTimer);
     clearTimeout(watchdogTimer);
-    source.close();
+    source?.close();
   };
 }

@@ -3,13 +3,17 @@ import { fetchEventSource } from '@microsoft/fetch-event-source';
 // An answer that trying again does not change.
 class Refusal extends Error {}
 
+// The token is about to end: the next connection shows another one.
+class Renewal extends Error {}
+
 /**
  * An event stream by fetch: POST and an Authorization header, which EventSource has not.
  *
  * @param {string} url of the event stream: "/events"
  * @param {object} options
  * @param {string[]} options.topics patterns
- * @param {() => string} options.token gives the bearer token of each connection
+ * @param {() => string | Promise<string>} options.token gives the bearer token of each connection, one that does not end soon: it is
+ *     asked again when that of the open stream is about to
  * @param {(event: {id: string, event: string, data: string}) => void} options.onEvent `event` is '' for the type "message"
  * @param {(gap: {requested: string, oldest: string, reason: string}) => void} [options.onGap] events may be missing here
  * @param {(state: 'connecting' | 'open') => void} [options.onState]
@@ -19,6 +23,7 @@ class Refusal extends Error {}
 export function openFetchStream(url, { topics, token, onEvent, onGap, onState, signal }) {
   let lastEventId = '';
   let failures = 0;
+  let connection;
 
   onState?.('connecting');
   return fetchEventSource(url, {
@@ -29,13 +34,15 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
     // Else it ends whenever its tab is hidden, and starts anew.
     openWhenHidden: true,
 
-    fetch(input, init) {
+    async fetch(input, init) {
+      connection?.abort();  // of one that was left because its token was about to end
+      connection = new AbortController();
       const headers = new Headers(init.headers);
-      headers.set('Authorization', `Bearer ${token()}`);
+      headers.set('Authorization', `Bearer ${await token()}`);
       // The library has its own idea of the last id: it counts one whose event has not arrived as a whole, and would lose it after a cut.
       headers.delete('Last-Event-ID');
       if (lastEventId) headers.set('Last-Event-ID', lastEventId);
-      return fetch(input, { ...init, headers });
+      return fetch(input, { ...init, headers, signal: AbortSignal.any([init.signal, connection.signal]) });
     },
 
     async onopen(response) {
@@ -55,6 +62,8 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
         onState?.('open');
       } else if (event.event === 'bridge.gap') {
         onGap?.(JSON.parse(event.data));
+      } else if (event.event === 'bridge.expiring') {
+        throw new Renewal('the token is about to end');
       } else if (event.data && !event.event.startsWith('bridge.')) {
         onEvent(event);
       }
@@ -68,6 +77,7 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
     // Returns how long to wait before the next try; throwing ends it.
     onerror(error) {
       if (error instanceof Refusal) throw error;
+      if (error instanceof Renewal) return 0;
       onState?.('connecting');
       const delayMs = Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random());
       failures += 1;

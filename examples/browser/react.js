@@ -9,13 +9,13 @@ import { openEventStream } from './event-source.js';
  *
  * @returns {'connecting' | 'open'}
  */
-export function useEventStream(url, { types = ['message'], onEvent, onGap }) {
+export function useEventStream(url, { types = ['message'], onEvent, onGap, ticket }) {
   const [state, setState] = useState('connecting');
 
   // The newest handlers, so that new functions in a new render do not open a new stream.
   const handlers = useRef({});
   useEffect(() => {
-    handlers.current = { onEvent, onGap };
+    handlers.current = { onEvent, onGap, ticket };
   });
 
   const typesKey = JSON.stringify(types);
@@ -26,6 +26,7 @@ export function useEventStream(url, { types = ['message'], onEvent, onGap }) {
         onEvent: (event) => handlers.current.onEvent(event),
         onGap: (gap) => handlers.current.onGap?.(gap),
         onState: setState,
+        ticket: handlers.current.ticket && (() => handlers.current.ticket()),
       }),
     [url, typesKey],
   );

@@ -9,13 +9,14 @@ import { openEventStream } from './event-source.js';
  *
  * @returns {{state: import('vue').Ref<'connecting' | 'open'>}}
  */
-export function useEventStream(url, { types = ['message'], onEvent, onGap }) {
+export function useEventStream(url, { types = ['message'], onEvent, onGap, ticket }) {
   const state = ref('connecting');
   watchEffect((onCleanup) => {
     const close = openEventStream(toValue(url), {
       types: toValue(types),
       onEvent,
       onGap,
+      ticket,
       onState: (value) => {
         state.value = value;
       },

@@ -299,7 +299,7 @@ describe('examples/browser', () => {
   });
 
   test('event-source.js tells a gap, and ends when it is told to', async () => {
-    await openExample(openWrapper, { query: 'topic=orders.>&lastEventId=1-1' });
+    await openExample(openWrapper, { query: 'topic=orders.>&last_event_id=1-1' });
     await eventually(() => page.evaluate(() => window.gaps.length === 1));
     assert.equal(await page.evaluate(() => window.gaps[0].reason), 'epoch');
     await assertCloses([]);

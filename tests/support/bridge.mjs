@@ -9,6 +9,9 @@
 //   const [ack] = await publisher.publish([{ topic: 'a.b', text: 'x' }]);  // an ack per request; one request of all its arguments' events
 //   await publisher.close();                                         // half-closes and reads to the end
 //
+//   const keys = createKeys();                                      // settings that name a key, and tokens of it
+//   await startBridge({ ...keys.settings }); keys.token({ subscribe: ['orders.>'], lifetimeSeconds: 60 });
+//
 //   const proxy = await startProxy(bridge.http);                     // a TCP proxy on proxy.address
 //   proxy.cut();                                                     // cuts what is open, with a reset
 //   proxy.cutAfter = () => 500;                                      // each later connection ends after that many bytes of answer
@@ -21,8 +24,12 @@
 // BRIDGE_BIN names the binary (default: build/dev/bin/sse-bridge). What a test has not stopped is stopped when its process ends.
 // The npm packages of all of these tests are those of tests/package.json.
 import { spawn } from 'node:child_process';
+import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -89,6 +96,23 @@ export async function startBridge(settings = {}) {
       isStopping = true;
       child.kill(signal);
       return child.ended;
+    },
+  };
+}
+
+// A secret for tokens in a file of its own, which goes with this process, and everybody may publish.
+export function createKeys() {
+  const directory = mkdtempSync(path.join(tmpdir(), 'keys-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const secret = randomBytes(32).toString('hex');
+  const file = path.join(directory, 'secret');
+  writeFileSync(file, secret);
+  const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return {
+    settings: { 'auth.jwt.keys': `[{algorithm: HS256, secret_file: ${file}}]`, 'auth.jwt.leeway': '0s', 'auth.anonymous.publish': '[">"]' },
+    token({ subscribe: patterns, lifetimeSeconds = 3600 }) {
+      const text = `${encode({ alg: 'HS256' })}.${encode({ exp: Math.floor(Date.now() / 1000) + lifetimeSeconds, bridge: { subscribe: patterns } })}`;
+      return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
     },
   };
 }
