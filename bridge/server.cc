@@ -151,7 +151,9 @@ void Server::CreateHubs() {
       .stream_max_age = config::FromProto(http.stream_max_age()),
       .slow_client =
           http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
-      .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes())};
+      .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes()),
+      .replay_events_per_second = config_.limits().replay_events_per_second(),
+      .replay_bytes_per_second = config_.limits().replay_bytes_per_second()};
   {
     const absl::MutexLock lock(&mutex_);
     unready_hubs_ = count;

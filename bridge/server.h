@@ -16,6 +16,7 @@
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/file_watcher.h"
 #include "bridge/http/admin_handlers.h"
+#include "bridge/http/client_address.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/events_handlers.h"
@@ -109,6 +110,7 @@ class Server {
   std::vector<std::unique_ptr<hub::Hub>> hubs_;
   std::unique_ptr<http::Cors> cors_;
   std::unique_ptr<http::Gate> gate_;
+  std::unique_ptr<http::ClientAddresses> client_addresses_;
   std::unique_ptr<http::EventsHandlers> events_;
   // nullptr where there are no tickets.
   std::unique_ptr<http::TicketsHandlers> tickets_;

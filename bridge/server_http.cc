@@ -40,6 +40,25 @@ http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
           .send_timeout = config::FromProto(http.send_timeout())};
 }
 
+http::StreamLimits::Options StreamLimitsOf(const config::v1::Config& config) {
+  const config::v1::Limits& limits = config.limits();
+  return {.streams_max = StreamsMax(config.http()),
+          .streams_per_address = limits.streams_per_address(),
+          .streams_per_subject = limits.streams_per_subject(),
+          .connects_per_second = limits.connects_per_second()};
+}
+
+std::unique_ptr<http::ClientAddresses> ClientAddressesOf(const config::v1::Http& http) {
+  std::vector<base::IpNetwork> trusted;
+  for (const std::string& network : http.trusted_proxies()) {
+    trusted.push_back(*base::IpNetwork::Parse(network));  // it has been validated
+  }
+  return std::make_unique<http::ClientAddresses>(std::move(trusted),
+                                                 http.forwarded_header() == config::v1::Http::forwarded
+                                                     ? http::ClientAddresses::Header::kForwarded
+                                                     : http::ClientAddresses::Header::kXForwardedFor);
+}
+
 http::CredentialPlaces CredentialPlacesOf(const config::v1::Auth& auth) {
   return {.cookie = auth.jwt().cookie(),
           .token_parameter = auth.jwt().query(),
@@ -65,10 +84,11 @@ absl::Status Server::StartHttp() {
     loops.push_back(&loops_[i]->loop());
   }
   gate_ = std::make_unique<http::Gate>(auth_.authenticator.get(), CredentialPlacesOf(config_.auth()), cors_.get());
+  client_addresses_ = ClientAddressesOf(http);
   events_ = std::make_unique<http::EventsHandlers>(
       http::EventsHandlers::Options{.rules = {.topics_max = http.max_topics(), .other_parameters = gate_->parameters()},
-                                    .streams_max = StreamsMax(http)},
-      std::move(hubs), gate_.get(), cors_.get());
+                                    .limits = StreamLimitsOf(config_)},
+      std::move(hubs), gate_.get(), client_addresses_.get(), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
   if (auth_.authenticator->tickets() != nullptr) {

@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/ip_address.h"
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/base/utf8.h"
@@ -98,6 +99,12 @@ absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
     }
     case v1::TEXT_SYNTAX_KEYS_URL:
       return CheckKeysUrl(text);
+    case v1::TEXT_SYNTAX_NETWORK:
+      return base::IpNetwork::Parse(text).has_value()
+                 ? absl::OkStatus()
+                 : absl::InvalidArgumentError(
+                       "is no network: write its first address and how many bits it has in "
+                       "common, as in 10.0.0.0/8, or one address");
     case v1::TEXT_SYNTAX_NAME:
       return IsSubject(text) && !absl::StrContains(text, '.')
                  ? absl::OkStatus()

@@ -23,6 +23,16 @@ constexpr absl::Duration kLingerTime = absl::Seconds(2);
 // A client that sends its requests without waiting for answers gets so many of them before others have their turn.
 constexpr int kAnswersInTurnMax = 16;
 
+// The unspecified address where there is none any more.
+base::IpAddress PeerOf(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    return {};
+  }
+  return base::IpAddress::FromSocket(address).value_or(base::IpAddress());
+}
+
 }  // namespace
 
 void Connection::Start(ConnectionContext* context, int fd) {
@@ -217,7 +227,7 @@ bool Connection::Answer() {
   context_->loop->AssertOnLoop();
   context_->metrics->requests.Add(1);
   const std::unique_ptr<Pending> request = std::move(pending_);
-  Exchange exchange{.head = &request->head, .loop_index = context_->loop_index, .park = nullptr};
+  Exchange exchange{.head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(fd_), .park = nullptr};
   std::string response;
   {
     const Exchange::Scope scope(&exchange);

@@ -15,19 +15,16 @@ constexpr uint32_t kDroppedBytesMax = 4096;
 }  // namespace
 
 void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                        const hub::StreamTerms& terms, base::SharedMetric* open) {
+                        const hub::StreamTerms& terms, StreamLimits::Place place) {
   hub->loop().AssertOnLoop();
-  auto* stream = new EventStream(socket.fd, hub, open);  // owns itself
+  auto* stream = new EventStream(socket.fd, hub, std::move(place));  // owns itself
   socket.loop->AssertOnLoop();
   socket.loop->Rewatch(socket.fd, socket.watcher, stream);
   hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), terms);
 }
 
-EventStream::EventStream(int fd, hub::Hub* hub, base::SharedMetric* open) : hub_(hub), open_(open), fd_(fd) {
-  open_->Add(1);
-}
-
-EventStream::~EventStream() { open_->Sub(1); }
+EventStream::EventStream(int fd, hub::Hub* hub, StreamLimits::Place place)
+    : hub_(hub), place_(std::move(place)), fd_(fd) {}
 
 ssize_t EventStream::Write(absl::Span<const iovec> pieces) {
   ssize_t written = 0;

@@ -5,8 +5,8 @@
 
 #include "absl/types/span.h"
 
-#include "bridge/base/metric.h"
 #include "bridge/http/exchange.h"
+#include "bridge/http/stream_limits.h"
 #include "bridge/hub/hub.h"
 #include "bridge/hub/subscription.h"
 #include "bridge/loop/event_loop.h"
@@ -18,13 +18,13 @@ namespace bridge::http {
 // Lives on its EventLoop; owns itself, and is destroyed when the stream ends.
 class EventStream final : public hub::Subscription, private loop::Watcher {
  public:
-  // Takes over the socket, and counts itself in `open` as long as it lives.
+  // Takes over the socket, and keeps its place as long as it lives.
   static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                    const hub::StreamTerms& terms, base::SharedMetric* open);
+                    const hub::StreamTerms& terms, StreamLimits::Place place);
 
  private:
-  EventStream(int fd, hub::Hub* hub, base::SharedMetric* open);
-  ~EventStream() override;
+  EventStream(int fd, hub::Hub* hub, StreamLimits::Place place);
+  ~EventStream() override = default;
 
   ssize_t Write(absl::Span<const iovec> pieces) override;
   void OnEnd(hub::EndReason reason) override;
@@ -33,7 +33,7 @@ class EventStream final : public hub::Subscription, private loop::Watcher {
   bool DropInput();
 
   hub::Hub* const hub_;
-  base::SharedMetric* const open_;
+  const StreamLimits::Place place_;
   const int fd_;
   uint32_t dropped_bytes_ = 0;
 };

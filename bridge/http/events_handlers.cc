@@ -21,8 +21,14 @@ constexpr absl::string_view kMethods = "GET, HEAD, POST, OPTIONS";
 
 }  // namespace
 
-EventsHandlers::EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Gate* gate, const Cors* cors)
-    : options_(options), hubs_(std::move(hubs)), gate_(gate), cors_(cors) {}
+EventsHandlers::EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Gate* gate,
+                               const ClientAddresses* addresses, const Cors* cors)
+    : options_(options),
+      hubs_(std::move(hubs)),
+      gate_(gate),
+      addresses_(addresses),
+      cors_(cors),
+      limits_(options.limits) {}
 
 void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
   const auto serve = [this](const httplib::Request& request, httplib::Response& response) { Serve(request, response); };
@@ -46,7 +52,7 @@ void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& r
     RefusePassing(PassingRefusal::kStarting, hub, request, &response);
   } else if (is_draining_.load(std::memory_order_relaxed)) {
     RefusePassing(PassingRefusal::kDraining, hub, request, &response);
-  } else if (open_.value() >= options_.streams_max) {
+  } else if (limits_.IsFull()) {
     RefusePassing(PassingRefusal::kOverloaded, hub, request, &response);
   } else {
     Admit(std::get<SubscribeRequest>(std::move(parsed)), hub, request, &response);
@@ -64,32 +70,48 @@ void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const http
   const auto& client = std::get<Client>(identified);
   auto denial =
       gate_->CheckPatterns(client, subscribe.selection.patterns, request.method == "POST" ? "topics" : "topic");
-  if (!denial.has_value() && request.method != "HEAD") {
+  if (denial.has_value()) {
+    Deny(*denial, hub, request, response);
+    return;
+  }
+  auto taken = limits_.Take(addresses_->Find(Exchange::Current().peer, request), client.identity->subject);
+  if (const auto* refusal = std::get_if<PassingRefusal>(&taken)) {
+    RefusePassing(*refusal, hub, request, response);
+    return;
+  }
+  // Last, for it uses a ticket up.
+  if (request.method != "HEAD") {
     denial = gate_->Enter(client, now);
   }
   if (denial.has_value()) {
     Deny(*denial, hub, request, response);
   } else {
-    Open(std::move(subscribe), client, hub, request, response);
+    Open(std::move(subscribe), client, std::get<StreamLimits::Place>(std::move(taken)), hub, request, response);
   }
 }
 
-void EventsHandlers::Open(SubscribeRequest subscribe, const Client& client, hub::Hub* hub,
+void EventsHandlers::Open(SubscribeRequest subscribe, const Client& client, StreamLimits::Place place, hub::Hub* hub,
                           const httplib::Request& request, httplib::Response* response) {
   SetStreamHeaders(response);
-  // Shared, because the library copies its providers.
-  const auto pending = std::make_shared<SubscribeRequest>(std::move(subscribe));
-  const hub::StreamTerms terms = {.wants_heartbeat_events = pending->wants_heartbeat_events,
+  struct Pending {
+    SubscribeRequest subscribe;
+    hub::StreamTerms terms;
+    StreamLimits::Place place;
+  };
+  const hub::StreamTerms terms = {.wants_heartbeat_events = subscribe.wants_heartbeat_events,
                                   .ends = client.identity->expires};
-  const auto provide = [this, hub, pending, terms](size_t /*offset*/, httplib::DataSink& sink) {
+  // Shared, because the library copies its providers.
+  const std::shared_ptr<Pending> pending(new Pending{std::move(subscribe), terms, std::move(place)});
+  const auto provide = [this, hub, pending](size_t /*offset*/, httplib::DataSink& sink) {
     hub->loop().AssertOnLoop();
-    hub::Hub::Opening opening = hub->Open(pending->selection, pending->start);
+    hub::Hub::Opening opening = hub->Open(pending->subscribe.selection, pending->subscribe.start);
     if (!opening.text.empty()) {
       sink.write(opening.text.data(), opening.text.size());
     }
     opened_.Add(1);
-    Exchange::Current().park = [this, hub, pending, terms, begun = std::move(opening)](ParkedSocket socket) mutable {
-      EventStream::Start(std::move(socket), hub, std::move(pending->selection), std::move(begun), terms, &open_);
+    Exchange::Current().park = [hub, pending, begun = std::move(opening)](ParkedSocket socket) mutable {
+      EventStream::Start(std::move(socket), hub, std::move(pending->subscribe.selection), std::move(begun),
+                         pending->terms, std::move(pending->place));
     };
     return false;  // the rest of the response is written by the hub
   };

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "bridge/base/metric.h"
+#include "bridge/http/client_address.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/gate.h"
 #include "bridge/http/passing_refusal.h"
 #include "bridge/http/refusal_metrics.h"
+#include "bridge/http/stream_limits.h"
 #include "bridge/http/subscribe_request.h"
 #include "bridge/hub/hub.h"
 
@@ -23,18 +25,19 @@ class EventsHandlers {
  public:
   struct Options {
     SubscribeRules rules;
-    uint64_t streams_max = 1000;
+    StreamLimits::Options limits;
   };
 
   // `hubs` by the index of their loop.
-  EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Gate* gate, const Cors* cors);
+  EventsHandlers(const Options& options, std::vector<hub::Hub*> hubs, const Gate* gate,
+                 const ClientAddresses* addresses, const Cors* cors);
 
   void AddRoutes(Dispatcher* dispatcher);
 
   // From now on clients are told to come again, to another replica.
   void BeginDrain() { is_draining_.store(true, std::memory_order_relaxed); }
 
-  uint64_t open_streams() const { return open_.value(); }
+  uint64_t open_streams() const { return limits_.open(); }
   uint64_t opened() const { return opened_.value(); }
   const RefusalMetrics& refusals() const { return refusals_; }
 
@@ -42,8 +45,8 @@ class EventsHandlers {
   void Serve(const httplib::Request& request, httplib::Response& response);
   // What the request asks for is right; by whom is not known yet.
   void Admit(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
-  void Open(SubscribeRequest subscribe, const Client& client, hub::Hub* hub, const httplib::Request& request,
-            httplib::Response* response);
+  void Open(SubscribeRequest subscribe, const Client& client, StreamLimits::Place place, hub::Hub* hub,
+            const httplib::Request& request, httplib::Response* response);
   void Deny(const Denial& denial, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
   void RefusePassing(PassingRefusal refusal, hub::Hub* hub, const httplib::Request& request,
                      httplib::Response* response);
@@ -51,9 +54,10 @@ class EventsHandlers {
   const Options options_;
   const std::vector<hub::Hub*> hubs_;
   const Gate* const gate_;
+  const ClientAddresses* const addresses_;
   const Cors* const cors_;
   std::atomic<bool> is_draining_{false};
-  base::SharedMetric open_;
+  StreamLimits limits_;
   base::SharedMetric opened_;
   RefusalMetrics refusals_;
 };

@@ -6,6 +6,7 @@
 
 #include "absl/functional/any_invocable.h"
 
+#include "bridge/base/ip_address.h"
 #include "bridge/http/request_head.h"
 
 namespace bridge::loop {
@@ -34,6 +35,8 @@ struct Exchange {
   const RequestHead* head;
   // Which of the server's event loops this is.
   size_t loop_index;
+  // Who has connected: a client, or the last proxy in front of the bridge.
+  base::IpAddress peer;
   // Set by a content provider that returns false because the response goes on elsewhere: the connection is not closed,
   // its socket goes there.
   Park park;

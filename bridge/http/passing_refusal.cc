@@ -26,8 +26,21 @@ std::string DetailOf(PassingRefusal refusal) {
       return "the token's key is not known yet, and the keys are being fetched (auth.jwt.jwks_url); ask again later";
     case PassingRefusal::kTicketsExhausted:
       return "so many tickets were used of late that no more can be taken; ask again later";
+    case PassingRefusal::kTooFast:
+      return "this address opens event streams faster than it may (limits.connects_per_second); ask again later";
+    case PassingRefusal::kAddressFull:
+      return "this address has as many event streams open as it may (limits.streams_per_address); close one, or ask "
+             "again later";
+    case PassingRefusal::kSubjectFull:
+      return "the token's subject has as many event streams open as it may (limits.streams_per_subject); close one, or "
+             "ask again later";
   }
   return "ask again later";
+}
+
+bool IsClients(PassingRefusal refusal) {
+  return refusal == PassingRefusal::kTooFast || refusal == PassingRefusal::kAddressFull ||
+         refusal == PassingRefusal::kSubjectFull;
 }
 
 }  // namespace
@@ -44,6 +57,12 @@ absl::string_view NameOf(PassingRefusal refusal) {
       return "keys_pending";
     case PassingRefusal::kTicketsExhausted:
       return "tickets_exhausted";
+    case PassingRefusal::kTooFast:
+      return "too_fast";
+    case PassingRefusal::kAddressFull:
+      return "address_full";
+    case PassingRefusal::kSubjectFull:
+      return "subject_full";
   }
   return "unknown";
 }
@@ -57,7 +76,7 @@ void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::
                    httplib::Response* response) {
   Exchange::Current().must_close = true;
   if (request.method == "POST") {
-    SetProblem({.status = 503, .detail = DetailOf(refusal)}, response);
+    SetProblem({.status = IsClients(refusal) ? 429 : 503, .detail = DetailOf(refusal)}, response);
     response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
     return;
   }

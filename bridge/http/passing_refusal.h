@@ -9,13 +9,22 @@
 namespace bridge::http {
 
 // Why something was refused although the request was right: the client should come again.
-enum class PassingRefusal { kStarting, kDraining, kOverloaded, kKeysPending, kTicketsExhausted };
-inline constexpr size_t kPassingRefusals = 5;
+enum class PassingRefusal {
+  kStarting,
+  kDraining,
+  kOverloaded,
+  kKeysPending,
+  kTicketsExhausted,
+  kTooFast,
+  kAddressFull,
+  kSubjectFull
+};
+inline constexpr size_t kPassingRefusals = 8;
 absl::string_view NameOf(PassingRefusal refusal);
 
-// Asks the client to come again in about `retry`, and closes the connection. A POST is answered with 503 and
-// Retry-After. A GET with 200 and an event stream that says bridge.closing, because an EventSource never comes back
-// after another status. REQUIRES: called inside a handler.
+// Asks the client to come again in about `retry`, and closes the connection. A POST is answered with Retry-After and
+// 503, or 429 where it is the client that has too much. A GET with 200 and an event stream that says bridge.closing,
+// because an EventSource never comes back after another status. REQUIRES: called inside a handler.
 void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::Request& request,
                    httplib::Response* response);
 

@@ -36,6 +36,7 @@ Hub::Hub(loop::EventLoop* loop, log::EventLog* log, StoreReader* store, const Hu
       self_(std::make_shared<Hub*>(this)),
       ring_(options.history),
       on_ready_(std::move(on_ready)),
+      pace_timer_(this),
       tidy_timer_(this) {
   loop_->AssertOnLoop();
   loop_->SetWork([this] {
@@ -51,6 +52,7 @@ Hub::~Hub() {
   *self_ = nullptr;
   loop_->SetWork([] { return false; });
   loop_->Cancel(tidy_timer_);
+  loop_->Cancel(pace_timer_);
 }
 
 // --- Records come in.

@@ -61,6 +61,9 @@ struct HubOptions {
   absl::Duration stream_max_age;
   SlowClient slow_client = SlowClient::kGap;
   uint64_t pinned_bytes_max = uint64_t{64} << 20;
+  // What a stream may replay in a second; 0 for no limit.
+  uint64_t replay_events_per_second = 0;
+  uint64_t replay_bytes_per_second = 0;
   // For tests. Called on any thread.
   std::function<absl::Time()> wall_clock = absl::Now;
 };
@@ -101,6 +104,8 @@ class Hub final : public FrameSink, public PageSink {
     uint64_t last_sequence = 0;
     // The last N matches are still to be looked for, and bridge.open to be said after that.
     uint64_t lookback = 0;
+    // What is too much of the replay is left out: it was asked for, and not missed.
+    bool may_be_cut = false;
     bool reads_store = false;
     bool starts_at_oldest = false;
   };
@@ -147,6 +152,14 @@ class Hub final : public FrameSink, public PageSink {
   class TidyTimer final : public loop::Timer {
    public:
     explicit TidyTimer(Hub* hub) : hub_(hub) {}
+
+   private:
+    void OnTimer() override;
+    Hub* const hub_;
+  };
+  class PaceTimer final : public loop::Timer {
+   public:
+    explicit PaceTimer(Hub* hub) : hub_(hub) {}
 
    private:
     void OnTimer() override;
@@ -238,6 +251,16 @@ class Hub final : public FrameSink, public PageSink {
   void OnTrimmed(log::Position last_trimmed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void FetchAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
+  // --- Replays that are paced, or cut.
+  void BeginReplay(const Subscription& subscription, const Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Counts what it is given now.
+  void ChargeReplay(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Where it has had more than it may: has it wait (true), or go on behind what is left out.
+  bool HoldReplayBack(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void CutReplay(Subscription& subscription, uint64_t next) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void HoldBack(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void LetHeldBackGoOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
   // --- The log starts anew.
   void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Its half-written frame, whose sequence means nothing any more, becomes text that is still to be written.
@@ -312,6 +335,8 @@ class Hub final : public FrameSink, public PageSink {
   struct PendingLookback {
     uint64_t remaining;
     uint64_t searched_to;
+    // More were asked for.
+    bool is_cut;
   };
   absl::flat_hash_map<const Subscription*, PendingLookback> lookbacks_ ABSL_GUARDED_BY(loop_);
   // When the streams with a token are next to be told something about its end, in Unix seconds, and what time it was
@@ -332,6 +357,21 @@ class Hub final : public FrameSink, public PageSink {
   std::vector<Found> found_ ABSL_GUARDED_BY(loop_);
   std::vector<uint64_t> found_indexes_ ABSL_GUARDED_BY(loop_);
   std::vector<iovec> pieces_ ABSL_GUARDED_BY(loop_);
+
+  // A stream's replay, where replays are limited.
+  struct Replay {
+    // Up to here it is a replay: what the history held when the stream was opened.
+    uint64_t end_index;
+    uint64_t end_sequence;
+    bool may_be_cut;
+    // What it may be given now; less than nothing after it has been given more.
+    double events;
+    double bytes;
+    base::MonotonicTime counted_at;
+  };
+  absl::flat_hash_map<const Subscription*, Replay> replays_ ABSL_GUARDED_BY(loop_);
+  Subscription::StageList held_back_ ABSL_GUARDED_BY(loop_);
+  PaceTimer pace_timer_ ABSL_GUARDED_BY(loop_);
 
   // When the store was last asked what it may not have answered.
   base::MonotonicTime asked_again_at_ ABSL_GUARDED_BY(loop_);

@@ -24,6 +24,9 @@ int Hub::CatchUp(Subscription& subscription) {
   if (!subscription.reads_store_ && subscription.next_ < ring_.begin_index() && !subscription.is_ending_) {
     HandleSlow(subscription);
   }
+  if (!replays_.empty() && !subscription.is_ending_ && HoldReplayBack(subscription)) {
+    return 1;
+  }
   return subscription.reads_store_ ? CatchUpFromStore(subscription) : CatchUpFromRing(subscription);
 }
 
@@ -47,6 +50,7 @@ int Hub::CatchUpFromRing(Subscription& subscription) {
     found_.push_back({.frame = &ring_[index], .next = index});
   }
   const int cost = 1 + static_cast<int>(search.scanned / kScansPerSend);
+  ChargeReplay(subscription);
   if (!Flush(subscription)) {
     return cost;
   }
@@ -148,10 +152,14 @@ bool Hub::FinishLookback(Subscription& subscription) {
     return false;
   }
   const uint64_t next = std::max(lookback.searched_to, ring_.begin_index());
+  const bool is_cut = lookback.is_cut && lookback.remaining == 0 && next > ring_.begin_index();
   lookbacks_.erase(found);
   subscription.next_ = next;
   subscription.last_sequence_ = next == ring_.begin_index() ? ring_.trimmed_sequence() : ring_[next - 1]->sequence();
   Say(subscription, EncodeOpen(IdOf(subscription.last_sequence_), JitteredRetry(), options_.heartbeat));
+  if (is_cut) {
+    SayGap(subscription, /*requested=*/"", subscription.last_sequence_, GapReason::kReplayLimit);
+  }
   return true;
 }
 

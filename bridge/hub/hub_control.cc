@@ -88,6 +88,8 @@ void Hub::SayHeartbeat(Subscription& subscription) {
     GoLive(subscription);
   } else if (stage == Subscription::Stage::kReading) {
     AwaitPage(subscription);
+  } else if (stage == Subscription::Stage::kHeldBack) {
+    HoldBack(subscription);
   } else {
     Wait(subscription);
   }
@@ -99,7 +101,8 @@ void Hub::EndGracefully(Subscription& subscription, EndReason reason) {
   if (subscription.stage_ == Subscription::Stage::kLive) {
     LeaveStage(subscription);
     MakeRunnable(subscription);
-  } else if (subscription.stage_ == Subscription::Stage::kWaiting) {
+  } else if (subscription.stage_ == Subscription::Stage::kWaiting ||
+             subscription.stage_ == Subscription::Stage::kHeldBack) {
     LeaveStage(subscription);
     SayClosing(subscription, reason);
     MakeRunnable(subscription);

@@ -93,6 +93,7 @@ int Hub::CatchUpFromStore(Subscription& subscription) {
   }
   const int cost = 1 + scanned / kScansPerSend;
   subscription.starts_at_oldest_ = false;
+  ChargeReplay(subscription);
   if (Flush(subscription)) {
     subscription.next_ = next;
     MakeRunnable(subscription);
@@ -161,6 +162,7 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     owed_bytes_ -= audience->EndRound();
   }
   pages_.clear();
+  replays_.clear();
   ring_.Reset(head);
   epoch_ = epoch;
   store_trimmed_ = 0;

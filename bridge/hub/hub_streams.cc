@@ -35,10 +35,12 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
     case Start::Kind::kLive:
       break;
     case Start::Kind::kReplayAll:
+      opening.may_be_cut = true;
       start_at_oldest();
       break;
     case Start::Kind::kReplayLast:
-      opening.lookback = start.count;
+      opening.may_be_cut = options_.replay_events_per_second != 0 && start.count > options_.replay_events_per_second;
+      opening.lookback = opening.may_be_cut ? options_.replay_events_per_second : start.count;
       if (start.count > 0) {
         return opening;  // bridge.open tells where the stream starts: it is said when the matches have been found
       }
@@ -105,8 +107,10 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   ScheduleTimerOf(subscription);
 
   if (opening.lookback > 0) {
-    lookbacks_[&subscription] = {.remaining = opening.lookback, .searched_to = ring_.end_index()};
+    lookbacks_[&subscription] = {
+        .remaining = opening.lookback, .searched_to = ring_.end_index(), .is_cut = opening.may_be_cut};
   }
+  BeginReplay(subscription, opening);
   CatchUp(subscription);
 }
 
@@ -155,6 +159,7 @@ void Hub::LeaveStage(Subscription& subscription) {
     case Subscription::Stage::kRunnable:
     case Subscription::Stage::kWaiting:
     case Subscription::Stage::kReading:
+    case Subscription::Stage::kHeldBack:
       subscription.stage_hook_.unlink();
       break;
   }
@@ -175,6 +180,7 @@ void Hub::End(Subscription& subscription, EndReason reason) {
   ForgetTokenEnd(subscription);
   lookbacks_.erase(&subscription);
   pages_.erase(&subscription);
+  replays_.erase(&subscription);
   metrics_.streams.Sub(1);
   metrics_.ends[static_cast<size_t>(reason)].Add(1);
   Audience& audience = *subscription.audience_;

@@ -56,6 +56,7 @@ class Subscription : private loop::Timer {
     kBlocked,   // the transport takes nothing
     kWaiting,   // its cursor is ahead of this replica
     kReading,   // its cursor is behind the ring, and the store has been asked for the page
+    kHeldBack,  // it replays faster than it may
   };
 
   // What the bridge itself has to say on the stream, and has not said yet.

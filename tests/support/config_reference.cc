@@ -90,6 +90,8 @@ std::string ValuesOf(const FieldDescriptor& field) {
           return "pattern";
         case config::v1::TEXT_SYNTAX_KEYS_URL:
           return "URL";
+        case config::v1::TEXT_SYNTAX_NETWORK:
+          return "network";
         default:
           return "text";
       }
