@@ -197,8 +197,12 @@ void AddPublishers(const MetricsSources& sources, Page* page) {
                   {Label("code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code)))});
     }
   }
-  page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and not been acked.")
-      .Value(rpc.bytes_in_flight.value());
+  page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and that the log does not have yet.")
+      .Value(rpc.request_bytes.value());
+  page->Gauge("publish_ack_bytes", "Bytes of acks that wait to be written to their publishers.")
+      .Value(rpc.ack_bytes.value());
+  page->Counter("publishers_timed_out_total", "Publish streams and calls that took no response for grpc.send_timeout.")
+      .Value(rpc.streams_timed_out.value());
 }
 
 void AddConnections(const MetricsSources& sources, Page* page) {

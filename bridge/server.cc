@@ -13,7 +13,6 @@
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
-#include "bridge/config/listener.h"
 #include "bridge/config/value_syntax.h"
 #include "bridge/metrics_page.h"
 #include "bridge/open_log.h"
@@ -174,29 +173,6 @@ void Server::CreateHubs() {
   feed_.Start(log_.get(), std::move(sinks));
   log_->Follow(&feed_,
                {.events_max = config_.log().history().max_events(), .bytes_max = config_.log().history().max_bytes()});
-}
-
-absl::Status Server::StartGrpc() {
-  const config::v1::Grpc& grpc = config_.grpc();
-  const config::v1::Http& http = config_.http();
-  service_ = std::make_unique<rpc::PublisherService>(
-      rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
-                                                .frame_bytes_max = http.max_frame_bytes(),
-                                                .retry_min = config::FromProto(http.retry_min()),
-                                                .retry_max = config::FromProto(http.retry_max())},
-                                     .stream = {.events_in_flight_max = grpc.max_events_in_flight(),
-                                                .bytes_in_flight_max = grpc.max_bytes_in_flight(),
-                                                .age_max = config::FromProto(grpc.stream_max_age())},
-                                     .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
-      transcoder_.get(), log_.get());
-  const config::Address address = config::ListenAddress(grpc.address());
-  ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
-                                                  .port = address.port,
-                                                  .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
-                                                  .request_bytes_max = grpc.max_request_bytes(),
-                                                  .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
-                                                 service_.get()));
-  return absl::OkStatus();
 }
 
 http::AdminSources::Readiness Server::Readiness() const {

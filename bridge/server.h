@@ -82,6 +82,8 @@ class Server {
   absl::Status StartHttp();
   absl::Status StartAdmin();
   absl::Status StartGrpc();
+  // Ends publishers that have to end by now.
+  void CheckPublishers();
   bool GuardHost(const httplib::Request& request, httplib::Response& response) const;
   void FinishResponse(const httplib::Request& request, httplib::Response& response) const;
   http::AdminSources::Readiness Readiness() const;
@@ -134,6 +136,7 @@ class Server {
   std::unique_ptr<ControlTimer> publishers_timer_;
   std::unique_ptr<ControlTimer> trim_timer_;
   std::unique_ptr<ControlTimer> log_timer_;
+  std::unique_ptr<ControlTimer> check_timer_;
   // About what is held by streams and history: the most since memory was last given back.
   uint64_t held_bytes_max_ = 0;
   std::thread grpc_drain_;

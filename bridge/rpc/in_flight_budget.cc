@@ -2,8 +2,8 @@
 
 namespace bridge::rpc {
 
-void InFlightBudget::Release(uint64_t bytes) {
-  bytes_->Sub(bytes);
+void InFlightBudget::ReleaseRequest(uint64_t bytes) {
+  request_bytes_->Sub(bytes);
   std::vector<std::weak_ptr<BudgetWaiter>> waiters;
   {
     absl::MutexLock lock(&mutex_);

@@ -15,9 +15,6 @@ namespace {
 // Requests that have been read and whose acks have not been written: beyond them the publisher is not read.
 constexpr size_t kRequestsInFlightMax = 10'000;
 
-// Acks and the requests that they are for, in one response: a client's limit for a message is 4 MiB by default.
-constexpr uint64_t kResponseBytesMax = uint64_t{1} << 20;
-
 // A publisher that has been told of its stream's age has so long to open another and half-close this one. The comment
 // of grpc.stream_max_age says it too.
 constexpr absl::Duration kToReconnect = absl::Seconds(10);
@@ -28,9 +25,10 @@ absl::StatusOr<std::vector<log::Appended>> NotAfterAFailure() {
 
 }  // namespace
 
-std::shared_ptr<PublishStream> PublishStream::Create(const Parts& parts, const Limits& limits,
+std::shared_ptr<PublishStream> PublishStream::Create(const PublishParts& parts, const Limits& limits,
+                                                     grpc::CallbackServerContext* context,
                                                      absl::AnyInvocable<void(PublishStream*)> on_done) {
-  auto stream = std::shared_ptr<PublishStream>(new PublishStream(parts, limits, std::move(on_done)));
+  auto stream = std::shared_ptr<PublishStream>(new PublishStream(parts, limits, context, std::move(on_done)));
   stream->self_ = stream;
   return stream;
 }
@@ -52,8 +50,9 @@ void PublishStream::Begin() {
   GoOn();
 }
 
-PublishStream::PublishStream(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done)
-    : parts_(parts), limits_(limits), on_done_(std::move(on_done)) {
+PublishStream::PublishStream(const PublishParts& parts, const Limits& limits, grpc::CallbackServerContext* context,
+                             absl::AnyInvocable<void(PublishStream*)> on_done)
+    : parts_(parts), limits_(limits), context_(context), on_done_(std::move(on_done)) {
   parts_.metrics->streams.Add(1);
   parts_.metrics->streams_opened.Add(1);
 }
@@ -80,6 +79,17 @@ void PublishStream::End(const std::string& why) {
     if (!is_input_over_) {
       FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, why));
     }
+  }
+  GoOn();
+}
+
+void PublishStream::Check(base::MonotonicTime now) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (is_cancelled_ || !is_writing_ || now - write_begun_ < absl::ToChronoNanoseconds(limits_.send_timeout)) {
+      return;
+    }
+    must_cancel_ = true;
   }
   GoOn();
 }
@@ -122,13 +132,9 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
     if (is_finished_) {
       return;  // what can get no ack is not appended; the publisher sends it again
     }
-    number = first_number_ + in_flight_.size();
-    in_flight_.push_back({.ack = {}, .events = batch.records.size(), .bytes = bytes});
-    events_in_flight_ += batch.records.size();
-    bytes_in_flight_ += bytes;
+    number = in_flight_.Push(batch.records.size(), bytes);
     is_void = is_log_failed_;
   }
-  parts_.budget->Add(bytes);
   if (batch.records.empty()) {
     OnAppended(number, std::move(batch.ack), {}, std::vector<log::Appended>());
     return;
@@ -137,9 +143,11 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
     OnAppended(number, std::move(batch.ack), batch.indexes, NotAfterAFailure());
     return;
   }
+  parts_.budget->AddRequest(bytes);
   parts_.log->Append(std::move(batch.records),
-                     [self = shared_from_this(), number, ack = std::move(batch.ack),
+                     [self = shared_from_this(), number, bytes, ack = std::move(batch.ack),
                       indexes = std::move(batch.indexes)](absl::StatusOr<std::vector<log::Appended>> appended) mutable {
+                       self->parts_.budget->ReleaseRequest(bytes);
                        self->OnAppended(number, std::move(ack), indexes, appended);
                        self->GoOn();
                      });
@@ -157,39 +165,29 @@ void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<u
   const auto& outcome = is_void ? not_after_a_failure : appended;
   v1::Ack complete = Intake::Complete(std::move(ack), indexes, outcome);
   NoteAppended(complete, indexes, outcome, parts_.metrics);
-  // A publisher that reads no acks must not pile them up here: they count as in flight until they have been written.
-  const uint64_t ack_bytes = complete.SpaceUsedLong();
-  parts_.budget->Add(ack_bytes);
-  uint64_t released = 0;
+  uint64_t dropped = 0;
   {
     absl::MutexLock lock(&mutex_);
-    InFlight& request = in_flight_[static_cast<size_t>(number - first_number_)];
-    request.ack = std::move(complete);
-    request.is_ready = true;
-    request.bytes += ack_bytes;
-    bytes_in_flight_ += ack_bytes;
+    parts_.budget->AddAcks(in_flight_.Complete(number, std::move(complete)));
     if (!appended.ok()) {
       FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
     }
     if (is_done_) {
-      released = DropReadyAcks();
+      dropped = in_flight_.DropReady();
     }
   }
-  if (released > 0) {
-    parts_.budget->Release(released);
-  }
+  parts_.budget->ReleaseAcks(dropped);
 }
 
 void PublishStream::OnWriteDone(bool ok) {
-  uint64_t released = 0;
+  uint64_t written = 0;
   {
     absl::MutexLock lock(&mutex_);
-    released = std::exchange(writing_bytes_, 0);
-    bytes_in_flight_ -= released;
+    written = in_flight_.NoteWritten();
     is_writing_ = false;
     is_broken_ = is_broken_ || !ok;
   }
-  parts_.budget->Release(released);
+  parts_.budget->ReleaseAcks(written);
   GoOn();
 }
 
@@ -210,9 +208,12 @@ void PublishStream::OnBudget() {
 }
 
 bool PublishStream::HasRoomToRead() {
-  if (is_waiting_for_budget_ || events_in_flight_ > limits_.events_in_flight_max ||
-      bytes_in_flight_ > limits_.bytes_in_flight_max || in_flight_.size() >= kRequestsInFlightMax) {
+  if (is_waiting_for_budget_ || in_flight_.events() > limits_.events_in_flight_max ||
+      in_flight_.bytes() > limits_.bytes_in_flight_max || in_flight_.size() >= kRequestsInFlightMax) {
     return false;
+  }
+  if (in_flight_.ack_bytes() > 0 && !parts_.budget->HasRoomForAcks()) {
+    return false;  // to go on when its own acks have been written
   }
   is_waiting_for_budget_ = !parts_.budget->HasRoomOrWait(shared_from_this());
   return !is_waiting_for_budget_;
@@ -221,31 +222,15 @@ bool PublishStream::HasRoomToRead() {
 bool PublishStream::TakeReadyAcks() {
   v1::PublishResponse response;
   response.set_draining(std::exchange(is_draining_untold_, false));
-  while (!in_flight_.empty() && in_flight_.front().is_ready && writing_bytes_ < kResponseBytesMax) {
-    InFlight& first = in_flight_.front();
-    events_in_flight_ -= first.events;
-    writing_bytes_ += first.bytes;
-    *response.add_acks() = std::move(first.ack);
-    in_flight_.pop_front();
-    ++first_number_;
-  }
+  in_flight_.MoveReadyTo(&response);
   if (response.acks().empty() && !response.draining()) {
     return false;
   }
   bool own_buffer = true;
   write_buffer_.Clear();
   grpc::SerializationTraits<v1::PublishResponse>::Serialize(response, &write_buffer_, &own_buffer);
+  write_begun_ = base::MonotonicClock::now();
   return true;
-}
-
-uint64_t PublishStream::DropReadyAcks() {
-  uint64_t released = 0;
-  while (!in_flight_.empty() && in_flight_.front().is_ready) {
-    released += in_flight_.front().bytes;
-    in_flight_.pop_front();
-    ++first_number_;
-  }
-  return released;
 }
 
 PublishStream::Next PublishStream::FindNext() {
@@ -257,6 +242,11 @@ PublishStream::Next PublishStream::FindNext() {
     is_finished_ = starting_ == 0;
     next.finish = is_finished_;
     next.status = grpc::Status::CANCELLED;
+    return next;
+  }
+  if (must_cancel_ && !is_cancelled_) {
+    is_cancelled_ = true;
+    next.cancel = true;
     return next;
   }
   if (!is_writing_) {
@@ -282,7 +272,11 @@ void PublishStream::GoOn() {
     {
       absl::MutexLock lock(&mutex_);
       next = FindNext();
-      starting_ += next.read || next.write ? 1 : 0;
+      starting_ += next.IsStart() ? 1 : 0;
+    }
+    if (next.cancel) {
+      parts_.metrics->streams_timed_out.Add(1);
+      context_->TryCancel();
     }
     if (next.write) {
       StartWrite(&write_buffer_);
@@ -293,7 +287,7 @@ void PublishStream::GoOn() {
     if (next.finish) {
       Finish(next.status);
     }
-    if (!next.read && !next.write) {
+    if (!next.IsStart()) {
       return;
     }
     absl::MutexLock lock(&mutex_);
@@ -305,15 +299,15 @@ void PublishStream::OnDone() {
   draining_alarm_.Cancel();
   end_alarm_.Cancel();
   absl::AnyInvocable<void(PublishStream*)> on_done;
-  uint64_t released = 0;
+  uint64_t dropped = 0;
   {
     absl::MutexLock lock(&mutex_);
     is_finished_ = true;
     is_done_ = true;
     on_done = std::move(on_done_);
-    released = std::exchange(writing_bytes_, 0) + DropReadyAcks();
+    dropped = in_flight_.NoteWritten() + in_flight_.DropReady();
   }
-  parts_.budget->Release(released);
+  parts_.budget->ReleaseAcks(dropped);
   parts_.metrics->streams.Sub(1);
   on_done(this);
   const std::shared_ptr<PublishStream> last = std::move(self_);

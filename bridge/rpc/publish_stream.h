@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,10 +13,12 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
+#include "bridge/rpc/ack_queue.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
-#include "bridge/rpc/rpc_metrics.h"
+#include "bridge/rpc/publish_parts.h"
 #include "bridge/v1/publisher.pb.h"
 
 namespace bridge::rpc {
@@ -40,18 +40,13 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     uint64_t bytes_in_flight_max = uint64_t{16} << 20;
     // After it the publisher is told to reconnect, and some time later the stream ends. Zero for none.
     absl::Duration age_max;
+    // A stream to which a response could not be sent for so long is cancelled.
+    absl::Duration send_timeout = absl::Seconds(30);
   };
 
-  // What it works with; outlives it.
-  struct Parts {
-    const Intake* intake;
-    log::EventLog* log;
-    InFlightBudget* budget;
-    RpcMetrics* metrics;
-  };
-
-  // `on_done` is called when the stream is over.
-  static std::shared_ptr<PublishStream> Create(const Parts& parts, const Limits& limits,
+  // `context` is the call's. `on_done` is called when the stream is over.
+  static std::shared_ptr<PublishStream> Create(const PublishParts& parts, const Limits& limits,
+                                               grpc::CallbackServerContext* context,
                                                absl::AnyInvocable<void(PublishStream*)> on_done);
 
   // Starts to read. Called once.
@@ -61,6 +56,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void TellDraining();
   // Acks what is in flight and ends the stream with UNAVAILABLE, or with OK where the publisher has half-closed.
   void End(const std::string& why);
+  // To be called once a second: ends the stream where its publisher takes no responses.
+  void Check(base::MonotonicTime now);
 
   // grpc::ServerBidiReactor.
   void OnReadDone(bool ok) override;
@@ -72,15 +69,8 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void OnBudget() override;
 
  private:
-  // A request between its reading and its ack.
-  struct InFlight {
-    v1::Ack ack;
-    uint64_t events = 0;
-    uint64_t bytes = 0;
-    bool is_ready = false;
-  };
-
-  PublishStream(const Parts& parts, const Limits& limits, absl::AnyInvocable<void(PublishStream*)> on_done);
+  PublishStream(const PublishParts& parts, const Limits& limits, grpc::CallbackServerContext* context,
+                absl::AnyInvocable<void(PublishStream*)> on_done);
 
   void SetAlarm(absl::Time time, void (*action)(PublishStream&), grpc::Alarm* alarm);
 
@@ -92,21 +82,25 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   struct Next {
     bool read = false;
     bool write = false;
+    bool cancel = false;
     bool finish = false;
     grpc::Status status;
+
+    // gRPC is called, and Finish has to wait for the call's return.
+    bool IsStart() const { return read || write || cancel; }
   };
   Next FindNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Puts the acks that are ready into write_buffer_; false where there is nothing to be said.
   bool TakeReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Forgets the acks that are ready, where nobody will read them, and returns the bytes that they held in the budget.
-  uint64_t DropReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status` after what is in flight has been acked.
   void FinishWith(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  const Parts parts_;
+  const PublishParts parts_;
   const Limits limits_;
+  // gRPC's, and there until OnDone.
+  grpc::CallbackServerContext* const context_;
 
   // Given to gRPC while a read or a write goes on, and not touched meanwhile.
   grpc::ByteBuffer read_buffer_;
@@ -114,13 +108,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   absl::Mutex mutex_;
   absl::AnyInvocable<void(PublishStream*)> on_done_ ABSL_GUARDED_BY(mutex_);
-  std::deque<InFlight> in_flight_ ABSL_GUARDED_BY(mutex_);
-  // The number of the request in front of in_flight_.
-  uint64_t first_number_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t events_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
-  uint64_t bytes_in_flight_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Of the requests whose acks are being written.
-  uint64_t writing_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  AckQueue in_flight_ ABSL_GUARDED_BY(mutex_);
   bool is_draining_untold_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_waiting_for_budget_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
@@ -128,6 +116,10 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_reading_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_writing_ ABSL_GUARDED_BY(mutex_) = false;
+  // When what is being written was begun.
+  base::MonotonicTime write_begun_ ABSL_GUARDED_BY(mutex_);
+  bool must_cancel_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_input_over_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_log_failed_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_broken_ ABSL_GUARDED_BY(mutex_) = false;

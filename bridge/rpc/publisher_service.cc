@@ -5,9 +5,16 @@
 namespace bridge::rpc {
 namespace {
 
-void Serialize(const v1::Ack& ack, grpc::ByteBuffer* buffer) {
-  bool own_buffer = true;
-  grpc::SerializationTraits<v1::Ack>::Serialize(ack, buffer, &own_buffer);
+// Those of `map` that are not about to end.
+template <typename T>
+std::vector<std::shared_ptr<T>> Living(const absl::flat_hash_map<T*, std::weak_ptr<T>>& map) {
+  std::vector<std::shared_ptr<T>> living;
+  for (const auto& [unused, weak] : map) {
+    if (auto one = weak.lock()) {
+      living.push_back(std::move(one));
+    }
+  }
+  return living;
 }
 
 }  // namespace
@@ -16,16 +23,19 @@ PublisherService::PublisherService(const Options& options, const payload::Transc
     : stream_limits_(options.stream),
       log_(log),
       intake_(options.intake, transcoder),
-      budget_(options.bytes_in_flight_max_total, &metrics_.bytes_in_flight) {}
+      budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes) {}
+
+PublishParts PublisherService::Parts() {
+  return {.intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_};
+}
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::Publish(
-    grpc::CallbackServerContext* /*context*/) {
+    grpc::CallbackServerContext* context) {
   const auto forget = [this](PublishStream* stream) {
     absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   };
-  const auto stream = PublishStream::Create({.intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_},
-                                            stream_limits_, forget);
+  const auto stream = PublishStream::Create(Parts(), stream_limits_, context, forget);
   bool is_draining = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -41,39 +51,33 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::P
 
 grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  metrics_.requests.Add(1);
-  const uint64_t bytes = request->Length();
-  auto batch = intake_.Take(*request, /*publisher=*/"");
-  if (!batch.ok()) {
-    reactor->Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(batch.status().message())));
-    return reactor;
+  const auto forget = [this](PublishOnceCall* call) {
+    const absl::MutexLock lock(&mutex_);
+    calls_.erase(call);
+  };
+  const auto call =
+      PublishOnceCall::Create(Parts(), {.context = context, .request = request, .response = response}, forget);
+  {
+    const absl::MutexLock lock(&mutex_);
+    calls_.emplace(call.get(), call);
   }
-  if (batch->records.empty()) {
-    NoteAppended(batch->ack, {}, std::vector<log::Appended>(), &metrics_);
-    Serialize(batch->ack, response);
-    reactor->Finish(grpc::Status::OK);
-    return reactor;
+  call->Begin();
+  return call.get();
+}
+
+void PublisherService::Check() {
+  const base::MonotonicTime now = base::MonotonicClock::now();
+  for (const auto& stream : OpenStreams()) {
+    stream->Check(now);
   }
-  if (!budget_.HasRoom()) {
-    reactor->Finish(
-        grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                     "too much is waiting for its ack (grpc.max_bytes_in_flight_total); send it again later"));
-    return reactor;
+  std::vector<std::shared_ptr<PublishOnceCall>> calls;
+  {
+    const absl::MutexLock lock(&mutex_);
+    calls = Living(calls_);
   }
-  budget_.Add(bytes);
-  log_->Append(std::move(batch->records), [this, reactor, response, bytes, ack = std::move(batch->ack),
-                                           indexes = std::move(batch->indexes)](
-                                              const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
-    budget_.Release(bytes);
-    const v1::Ack complete = Intake::Complete(std::move(ack), indexes, appended);
-    NoteAppended(complete, indexes, appended, &metrics_);
-    Serialize(complete, response);
-    reactor->Finish(appended.ok()
-                        ? grpc::Status::OK
-                        : grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
-  });
-  return reactor;
+  for (const auto& call : calls) {
+    call->Check(now, stream_limits_.send_timeout);
+  }
 }
 
 void PublisherService::BeginDrain() {
@@ -92,15 +96,15 @@ void PublisherService::EndStreams() {
   }
 }
 
+void PublisherService::BlockUntilIdle(absl::Time deadline) {
+  const auto is_idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return streams_.empty() && calls_.empty(); };
+  const absl::MutexLock lock(&mutex_);
+  mutex_.AwaitWithDeadline(absl::Condition(&is_idle), deadline);
+}
+
 std::vector<std::shared_ptr<PublishStream>> PublisherService::OpenStreams() {
-  std::vector<std::shared_ptr<PublishStream>> open;
-  absl::MutexLock lock(&mutex_);
-  for (const auto& [unused, weak] : streams_) {
-    if (auto stream = weak.lock()) {
-      open.push_back(std::move(stream));
-    }
-  }
-  return open;
+  const absl::MutexLock lock(&mutex_);
+  return Living(streams_);
 }
 
 }  // namespace bridge::rpc

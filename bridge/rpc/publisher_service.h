@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include <grpcpp/grpcpp.h>
 
@@ -11,6 +12,8 @@
 #include "bridge/log/event_log.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
+#include "bridge/rpc/publish_once_call.h"
+#include "bridge/rpc/publish_parts.h"
 #include "bridge/rpc/publish_stream.h"
 #include "bridge/rpc/rpc_metrics.h"
 #include "bridge/v1/publisher.grpc.pb.h"
@@ -36,6 +39,10 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   void BeginDrain();
   // Acks what is in flight and ends all streams.
   void EndStreams();
+  // Waits until there are no streams and calls, or for `deadline`.
+  void BlockUntilIdle(absl::Time deadline);
+  // To be called once a second: ends the streams and calls that have to end by now.
+  void Check();
 
   const RpcMetrics& metrics() const { return metrics_; }
 
@@ -45,6 +52,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
                                         grpc::ByteBuffer* response) override;
 
  private:
+  PublishParts Parts();
   std::vector<std::shared_ptr<PublishStream>> OpenStreams();
 
   const PublishStream::Limits stream_limits_;
@@ -56,6 +64,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   absl::Mutex mutex_;
   bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::flat_hash_map<PublishStream*, std::weak_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<PublishOnceCall*, std::weak_ptr<PublishOnceCall>> calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bridge::rpc

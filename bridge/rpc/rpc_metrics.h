@@ -18,12 +18,15 @@ struct RpcMetrics {
 
   base::SharedMetric streams;
   base::SharedMetric streams_opened;
+  // Streams and calls that took no response for grpc.send_timeout.
+  base::SharedMetric streams_timed_out;
   base::SharedMetric requests;
   base::SharedMetric accepted;
   base::SharedMetric duplicates;
   base::SharedMetric ephemeral;
   std::array<base::SharedMetric, kCodes> rejected;
-  base::SharedMetric bytes_in_flight;
+  base::SharedMetric request_bytes;
+  base::SharedMetric ack_bytes;
 };
 
 // Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events

@@ -1,0 +1,106 @@
+#include "bridge/rpc/publish_once_call.h"
+
+#include <string>
+#include <utility>
+
+#include <grpc/grpc.h>
+#include <grpcpp/impl/codegen/proto_utils.h>
+
+namespace bridge::rpc {
+namespace {
+
+// An ack of this size, few rejections, is given also where the acks that others do not read have filled their budget.
+constexpr uint64_t kSmallAckBytes = uint64_t{64} << 10;
+
+grpc::Status TooMuch() {
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+          "too much is waiting for its ack (grpc.max_bytes_in_flight_total); send it again later"};
+}
+
+}  // namespace
+
+std::shared_ptr<PublishOnceCall> PublishOnceCall::Create(const PublishParts& parts, const Call& call,
+                                                         absl::AnyInvocable<void(PublishOnceCall*)> on_done) {
+  auto created = std::shared_ptr<PublishOnceCall>(new PublishOnceCall(parts, call, std::move(on_done)));
+  created->self_ = created;
+  return created;
+}
+
+void PublishOnceCall::Begin() {
+  parts_.metrics->requests.Add(1);
+  auto batch = parts_.intake->Take(*call_.request, /*publisher=*/"");
+  if (!batch.ok()) {
+    Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(batch.status().message())));
+    return;
+  }
+  if (!parts_.budget->HasRoomForAcks() && batch->ack.SpaceUsedLong() > kSmallAckBytes) {
+    Finish(TooMuch());
+    return;
+  }
+  if (batch->records.empty()) {
+    OnAppended(std::move(batch->ack), {}, std::vector<log::Appended>());
+    return;
+  }
+  if (!parts_.budget->HasRoom()) {
+    Finish(TooMuch());
+    return;
+  }
+  const uint64_t bytes = call_.request->Length();
+  parts_.budget->AddRequest(bytes);
+  parts_.log->Append(
+      std::move(batch->records),
+      [self = shared_from_this(), bytes, ack = std::move(batch->ack),
+       indexes = std::move(batch->indexes)](const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
+        self->parts_.budget->ReleaseRequest(bytes);
+        self->OnAppended(std::move(ack), indexes, appended);
+      });
+}
+
+void PublishOnceCall::OnAppended(v1::Ack ack, const std::vector<uint32_t>& indexes,
+                                 const absl::StatusOr<std::vector<log::Appended>>& appended) {
+  const v1::Ack complete = Intake::Complete(std::move(ack), indexes, appended);
+  NoteAppended(complete, indexes, appended, parts_.metrics);
+  Answer(complete, appended.ok()
+                       ? grpc::Status::OK
+                       : grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
+}
+
+void PublishOnceCall::Answer(const v1::Ack& ack, const grpc::Status& status) {
+  bool own_buffer = true;
+  grpc::SerializationTraits<v1::Ack>::Serialize(ack, call_.response, &own_buffer);
+  {
+    const absl::MutexLock lock(&mutex_);
+    ack_bytes_ = call_.response->Length();
+    parts_.budget->AddAcks(ack_bytes_);
+    answered_ = base::MonotonicClock::now();
+  }
+  Finish(status);
+}
+
+void PublishOnceCall::Check(base::MonotonicTime now, absl::Duration send_timeout) {
+  grpc_call* call = nullptr;
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (is_done_ || now < answered_ || now - answered_ < absl::ToChronoNanoseconds(send_timeout)) {
+      return;
+    }
+    answered_ = base::MonotonicTime::max();  // once
+    call = call_.context->c_call();
+    grpc_call_ref(call);  // OnDone, and the end of the context, may come meanwhile
+  }
+  parts_.metrics->streams_timed_out.Add(1);
+  grpc_call_cancel(call, nullptr);
+  grpc_call_unref(call);
+}
+
+void PublishOnceCall::OnDone() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    is_done_ = true;
+    parts_.budget->ReleaseAcks(ack_bytes_);
+  }
+  on_done_(this);
+  const std::shared_ptr<PublishOnceCall> last = std::move(self_);
+}
+
+}  // namespace bridge::rpc
