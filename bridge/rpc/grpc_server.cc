@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <limits>
+#include <thread>
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 
 namespace bridge::rpc {
 namespace {
@@ -21,6 +24,9 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kPingIntervalMinMs = 10'000;
 
 constexpr int kStreamsPerConnectionMax = 1000;
+
+// What clients without a call have to close their connections when the bridge ends.
+constexpr absl::Duration kToClose = absl::Milliseconds(200);
 
 void SetConnectionLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
@@ -58,7 +64,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
     return absl::FailedPreconditionError(
         absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
   }
-  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port)));
+  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port), service));
   started->SetServing(true);
   return started;
 }
@@ -67,10 +73,22 @@ void GrpcServer::SetServing(bool is_serving) {
   server_->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", is_serving);
 }
 
-GrpcServer::~GrpcServer() { server_->Shutdown(); }
+GrpcServer::~GrpcServer() { BlockOnShutdown(absl::InfinitePast()); }
 
 void GrpcServer::BlockOnShutdown(absl::Time deadline) {
+  // gRPC waits until all connections are closed, and an idle client may look at its own only every few seconds, or
+  // never: what is worth the wait is publishers' streams and calls.
+  absl::Notification is_shut_down;
+  std::thread cutter([&] {
+    service_->BlockUntilIdle(deadline);
+    // The first time is for clients that close their connections by themselves; connections may still be coming then.
+    while (!is_shut_down.WaitForNotificationWithTimeout(kToClose)) {
+      grpc_server_cancel_all_calls(server_->c_server());
+    }
+  });
   server_->Shutdown(absl::ToChronoTime(deadline));
+  is_shut_down.Notify();
+  cutter.join();
   server_->Wait();
 }
 

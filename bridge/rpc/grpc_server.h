@@ -37,15 +37,17 @@ class GrpcServer {
   // name) is serving all the same.
   void SetServing(bool is_serving);
 
-  // Accepts no new streams and waits for the open ones, which are cancelled at `deadline`. Blocks.
+  // Accepts no new streams and waits for the open ones, which are cancelled at `deadline`. Blocks. Connections without
+  // streams and calls of publishers are cut after a moment.
   void BlockOnShutdown(absl::Time deadline);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address)
-      : server_(std::move(server)), address_(std::move(address)) {}
+  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, PublisherService* service)
+      : server_(std::move(server)), address_(std::move(address)), service_(service) {}
 
   const std::unique_ptr<grpc::Server> server_;
   const std::string address_;
+  PublisherService* const service_;
 };
 
 }  // namespace bridge::rpc
