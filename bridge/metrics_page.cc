@@ -197,6 +197,11 @@ void AddPublishers(const MetricsSources& sources, Page* page) {
                   {Label("code", absl::StatusCodeToString(static_cast<absl::StatusCode>(code)))});
     }
   }
+  page->Counter("publishers_refused_total",
+                "Publish streams and calls that were refused or ended for want of a good token, by reason.")
+      .Value(rpc.refused[rpc::RpcMetrics::kUnauthenticated].value(), {Label("reason", "unauthenticated")})
+      .Value(rpc.refused[rpc::RpcMetrics::kKeyNotThere].value(), {Label("reason", "key_not_there")})
+      .Value(rpc.refused[rpc::RpcMetrics::kExpired].value(), {Label("reason", "expired")});
   page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and that the log does not have yet.")
       .Value(rpc.request_bytes.value());
   page->Gauge("publish_ack_bytes", "Bytes of acks that wait to be written to their publishers.")

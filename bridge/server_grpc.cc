@@ -26,6 +26,10 @@ absl::Status Server::StartGrpc() {
                                                 .age_max = config::FromProto(grpc.stream_max_age()),
                                                 .send_timeout = config::FromProto(grpc.send_timeout())},
                                      .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
+      rpc::PublisherIdentities({.authenticator = auth_.authenticator.get(),
+                                .has_certificates = false,
+                                .clients = {},
+                                .anonymous = auth_.authenticator->anonymous()->publish}),
       transcoder_.get(), log_.get());
   const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,

@@ -20,6 +20,8 @@ namespace {
 
 using google::protobuf::Struct;
 
+constexpr size_t kIssuerBytesMax = 256;
+
 // The three time claims; returns when the token ends.
 absl::StatusOr<absl::Time> CheckTimes(const Struct& claims, absl::Duration leeway, absl::Time now) {
   ASSIGN_OR_RETURN(const std::optional<absl::Time> expires, ReadTime(claims, "exp"));
@@ -102,6 +104,12 @@ absl::StatusOr<Identity> TokenVerifier::ReadClaims(const Jws& jws, absl::Time no
   }
   if (!rules_.audience.empty() && !IsFor(*claims, rules_.audience)) {
     return absl::UnauthenticatedError(absl::StrCat("the token's aud does not name \"", rules_.audience, "\""));
+  }
+  if (issuer != nullptr) {
+    if (issuer->size() > kIssuerBytesMax) {
+      return absl::UnauthenticatedError(absl::StrCat("the token's iss is longer than ", kIssuerBytesMax, " bytes"));
+    }
+    identity.issuer = *issuer;
   }
   ASSIGN_OR_RETURN(identity.subject, ReadSubject(*claims));
   ASSIGN_OR_RETURN(identity.subscribe, ReadPatterns(*claims, rules_.subscribe_claim));

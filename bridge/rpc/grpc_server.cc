@@ -28,7 +28,11 @@ constexpr int kStreamsPerConnectionMax = 1000;
 // What clients without a call have to close their connections when the bridge ends.
 constexpr absl::Duration kToClose = absl::Milliseconds(200);
 
+// All metadata of a call: a token of the largest size, and what clients and proxies put beside it.
+constexpr int kMetadataBytesMax = 16 << 10;
+
 void SetConnectionLimits(grpc::ServerBuilder* builder) {
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);

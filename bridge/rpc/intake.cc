@@ -113,7 +113,7 @@ absl::Status CheckKey(const v1::Event& event) {
 
 }  // namespace
 
-absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const {
+absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const PublisherIdentity& publisher) const {
   ASSIGN_OR_RETURN(Outline outline, OutlineOf(bytes));
   if (outline.request_id.size() > kRequestIdBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat("request_id ", base::Quoted(outline.request_id), ": has ",
@@ -152,6 +152,8 @@ absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const 
     if (record.ok()) {
       batch.records.push_back(*std::move(record));
       batch.indexes.push_back(index);
+    } else if (absl::IsUnauthenticated(record.status())) {
+      return record.status();
     } else {
       Reject(index, record.status(), &batch.ack);
     }
@@ -159,8 +161,9 @@ absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const 
   return batch;
 }
 
-absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const std::string& publisher) const {
+absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const PublisherIdentity& publisher) const {
   RETURN_IF_ERROR(topic::ValidateTopic(event.topic()));
+  RETURN_IF_ERROR(publisher.CheckTopic(event.topic()));
   RETURN_IF_ERROR(CheckType(event.type()));
   RETURN_IF_ERROR(CheckKey(event));
   ASSIGN_OR_RETURN(const absl::Duration retry, RetryOf(event, limits_.retry_min, limits_.retry_max));
@@ -170,7 +173,7 @@ absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const std::strin
   record.type = std::move(*event.mutable_type());
   record.retry = retry;
   record.time = absl::Now();
-  record.publisher = publisher;
+  record.publisher = publisher.name();
   record.idempotency_key = std::move(*event.mutable_idempotency_key());
   record.ephemeral = event.ephemeral();
   ASSIGN_OR_RETURN(record.data, transcoder_->Transcode(std::move(event)));

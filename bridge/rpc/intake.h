@@ -14,6 +14,7 @@
 #include "bridge/log/event_log.h"
 #include "bridge/log/record.h"
 #include "bridge/payload/transcoder.h"
+#include "bridge/rpc/publisher_identity.h"
 #include "bridge/v1/publisher.pb.h"
 
 namespace bridge::rpc {
@@ -42,8 +43,9 @@ class Intake {
   Intake(const Limits& limits, const payload::Transcoder* transcoder) : limits_(limits), transcoder_(transcoder) {}
 
   // INVALID_ARGUMENT where the bytes are not a PublishRequest, its request_id is too long or it has over 100,000
-  // events; a bad event is a rejection in the batch.
-  absl::StatusOr<Batch> Take(const grpc::ByteBuffer& bytes, const std::string& publisher) const;
+  // events. UNAUTHENTICATED where it has an event for which the publisher would have to show who it is. A bad event,
+  // and one that the publisher may not publish, is a rejection in the batch.
+  absl::StatusOr<Batch> Take(const grpc::ByteBuffer& bytes, const PublisherIdentity& publisher) const;
 
   // Completes the ack by what the log said of the records that had these indexes.
   // Where `appended` is an error, all of them are rejected with it.
@@ -51,7 +53,7 @@ class Intake {
                           const absl::StatusOr<std::vector<log::Appended>>& appended);
 
  private:
-  absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const std::string& publisher) const;
+  absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const PublisherIdentity& publisher) const;
 
   const Limits limits_;
   const payload::Transcoder* const transcoder_;

@@ -1,10 +1,11 @@
 #include "bridge/rpc/publish_once_call.h"
 
-#include <string>
 #include <utility>
 
 #include <grpc/grpc.h>
 #include <grpcpp/impl/codegen/proto_utils.h>
+
+#include "bridge/rpc/grpc_status.h"
 
 namespace bridge::rpc {
 namespace {
@@ -28,9 +29,10 @@ std::shared_ptr<PublishOnceCall> PublishOnceCall::Create(const PublishParts& par
 
 void PublishOnceCall::Begin() {
   parts_.metrics->requests.Add(1);
-  auto batch = parts_.intake->Take(*call_.request, /*publisher=*/"");
+  auto batch = parts_.intake->Take(*call_.request, *parts_.identity);
   if (!batch.ok()) {
-    Finish(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(batch.status().message())));
+    parts_.metrics->NoteRefusal(batch.status());
+    Finish(ToGrpcStatus(batch.status()));
     return;
   }
   if (!parts_.budget->HasRoomForAcks() && batch->ack.SpaceUsedLong() > kSmallAckBytes) {
@@ -60,9 +62,8 @@ void PublishOnceCall::OnAppended(v1::Ack ack, const std::vector<uint32_t>& index
                                  const absl::StatusOr<std::vector<log::Appended>>& appended) {
   const v1::Ack complete = Intake::Complete(std::move(ack), indexes, appended);
   NoteAppended(complete, indexes, appended, parts_.metrics);
-  Answer(complete, appended.ok()
-                       ? grpc::Status::OK
-                       : grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
+  Answer(complete,
+         appended.ok() ? grpc::Status::OK : ToGrpcStatus(absl::UnavailableError(appended.status().message())));
 }
 
 void PublishOnceCall::Answer(const v1::Ack& ack, const grpc::Status& status) {

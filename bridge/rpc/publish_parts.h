@@ -1,14 +1,18 @@
 #pragma once
 
+#include <memory>
+
 #include "bridge/log/event_log.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
+#include "bridge/rpc/publisher_identity.h"
 #include "bridge/rpc/rpc_metrics.h"
 
 namespace bridge::rpc {
 
-// What a publisher's call works with; outlives it.
+// What a publisher's call works with. What is pointed to outlives it.
 struct PublishParts {
+  std::shared_ptr<const PublisherIdentity> identity;
   const Intake* intake;
   log::EventLog* log;
   InFlightBudget* budget;

@@ -9,6 +9,8 @@
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 
+#include "bridge/rpc/grpc_status.h"
+
 namespace bridge::rpc {
 namespace {
 
@@ -77,27 +79,36 @@ void PublishStream::End(const std::string& why) {
   {
     absl::MutexLock lock(&mutex_);
     if (!is_input_over_) {
-      FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, why));
+      FinishWith(absl::UnavailableError(why));
     }
   }
   GoOn();
 }
 
-void PublishStream::Check(base::MonotonicTime now) {
+void PublishStream::Check(base::MonotonicTime now, absl::Time wall_now) {
+  bool has_expired = false;
+  bool is_stuck = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (is_cancelled_ || !is_writing_ || now - write_begun_ < absl::ToChronoNanoseconds(limits_.send_timeout)) {
-      return;
+    has_expired = !is_input_over_ && wall_now >= parts_.identity->expires();
+    if (has_expired) {
+      parts_.metrics->refused[RpcMetrics::kExpired].Add(1);
+      is_input_over_ = true;
+      status_ = {grpc::StatusCode::UNAUTHENTICATED, "the token has expired; reconnect with a new one"};
     }
-    must_cancel_ = true;
+    is_stuck = is_writing_ && !is_cancelled_ && now - write_begun_ >= absl::ToChronoNanoseconds(limits_.send_timeout);
+    must_cancel_ = must_cancel_ || is_stuck;
   }
-  GoOn();
+  if (has_expired || is_stuck) {
+    GoOn();
+  }
 }
 
-void PublishStream::FinishWith(const grpc::Status& status) {
+void PublishStream::FinishWith(const absl::Status& status) {
   if (!is_input_over_ || status_.ok()) {
+    parts_.metrics->NoteRefusal(status);
     is_input_over_ = true;
-    status_ = status;
+    status_ = ToGrpcStatus(status);
   }
 }
 
@@ -109,7 +120,7 @@ void PublishStream::OnReadDone(bool ok) {
   } else {
     const uint64_t bytes = read_buffer_.Length();
     parts_.metrics->requests.Add(1);
-    auto batch = parts_.intake->Take(read_buffer_, /*publisher=*/"");
+    auto batch = parts_.intake->Take(read_buffer_, *parts_.identity);
     read_buffer_.Clear();
     if (batch.ok()) {
       Append(*std::move(batch), bytes);
@@ -117,7 +128,7 @@ void PublishStream::OnReadDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     is_reading_ = false;
     if (!batch.ok()) {
-      FinishWith(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(batch.status().message())));
+      FinishWith(batch.status());
     }
   }
   GoOn();
@@ -170,7 +181,7 @@ void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<u
     absl::MutexLock lock(&mutex_);
     parts_.budget->AddAcks(in_flight_.Complete(number, std::move(complete)));
     if (!appended.ok()) {
-      FinishWith(grpc::Status(grpc::StatusCode::UNAVAILABLE, std::string(appended.status().message())));
+      FinishWith(absl::UnavailableError(appended.status().message()));
     }
     if (is_done_) {
       dropped = in_flight_.DropReady();

@@ -56,8 +56,9 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void TellDraining();
   // Acks what is in flight and ends the stream with UNAVAILABLE, or with OK where the publisher has half-closed.
   void End(const std::string& why);
-  // To be called once a second: ends the stream where its publisher takes no responses.
-  void Check(base::MonotonicTime now);
+  // To be called once a second: ends the stream where its publisher takes no responses, or its token has expired, by
+  // the wall clock; then what has been read is acked first.
+  void Check(base::MonotonicTime now, absl::Time wall_now);
 
   // grpc::ServerBidiReactor.
   void OnReadDone(bool ok) override;
@@ -95,7 +96,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status` after what is in flight has been acked.
-  void FinishWith(const grpc::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishWith(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const PublishParts parts_;
   const Limits limits_;

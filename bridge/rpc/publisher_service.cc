@@ -2,8 +2,33 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
+
+#include "bridge/ops/logging.h"
+#include "bridge/rpc/grpc_status.h"
+
 namespace bridge::rpc {
 namespace {
+
+absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+
+PublisherCredentials CredentialsOf(const grpc::CallbackServerContext& context) {
+  PublisherCredentials credentials;
+  const auto [first, last] = context.client_metadata().equal_range("authorization");
+  for (auto it = first; it != last; ++it) {
+    credentials.authorizations.push_back(View(it->second));
+  }
+  return credentials;
+}
+
+// A stream that ends at once.
+class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  explicit RefusedStream(const absl::Status& why) { Finish(ToGrpcStatus(why)); }
+  void OnDone() override { delete this; }
+};
 
 // Those of `map` that are not about to end.
 template <typename T>
@@ -19,23 +44,44 @@ std::vector<std::shared_ptr<T>> Living(const absl::flat_hash_map<T*, std::weak_p
 
 }  // namespace
 
-PublisherService::PublisherService(const Options& options, const payload::Transcoder* transcoder, log::EventLog* log)
+PublisherService::PublisherService(const Options& options, PublisherIdentities identities,
+                                   const payload::Transcoder* transcoder, log::EventLog* log)
     : stream_limits_(options.stream),
+      identities_(std::move(identities)),
       log_(log),
       intake_(options.intake, transcoder),
       budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes) {}
 
-PublishParts PublisherService::Parts() {
-  return {.intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_};
+PublishParts PublisherService::Parts(std::shared_ptr<const PublisherIdentity> identity) {
+  return {.identity = std::move(identity), .intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_};
+}
+
+absl::StatusOr<std::shared_ptr<const PublisherIdentity>> PublisherService::IdentityOf(
+    const grpc::CallbackServerContext& context) {
+  auto identity = identities_.Of(CredentialsOf(context), absl::Now());
+  if (!identity.ok()) {
+    const bool may_come = absl::IsUnavailable(identity.status());
+    metrics_.refused[may_come ? RpcMetrics::kKeyNotThere : RpcMetrics::kUnauthenticated].Add(1);
+    if (const auto suppressed = refusals_.Admit()) {
+      ops::LogWarn("publisher_refused", {{"peer", context.peer()},
+                                         {"reason", identity.status().message()},
+                                         {"suppressed", absl::StrCat(*suppressed)}});
+    }
+  }
+  return identity;
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::Publish(
     grpc::CallbackServerContext* context) {
+  auto identity = IdentityOf(*context);
+  if (!identity.ok()) {
+    return new RefusedStream(identity.status());
+  }
   const auto forget = [this](PublishStream* stream) {
     absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   };
-  const auto stream = PublishStream::Create(Parts(), stream_limits_, context, forget);
+  const auto stream = PublishStream::Create(Parts(*std::move(identity)), stream_limits_, context, forget);
   bool is_draining = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -51,12 +97,18 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::P
 
 grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  auto identity = IdentityOf(*context);
+  if (!identity.ok()) {
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(ToGrpcStatus(identity.status()));
+    return reactor;
+  }
   const auto forget = [this](PublishOnceCall* call) {
     const absl::MutexLock lock(&mutex_);
     calls_.erase(call);
   };
-  const auto call =
-      PublishOnceCall::Create(Parts(), {.context = context, .request = request, .response = response}, forget);
+  const auto call = PublishOnceCall::Create(Parts(*std::move(identity)),
+                                            {.context = context, .request = request, .response = response}, forget);
   {
     const absl::MutexLock lock(&mutex_);
     calls_.emplace(call.get(), call);
@@ -67,8 +119,9 @@ grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerCont
 
 void PublisherService::Check() {
   const base::MonotonicTime now = base::MonotonicClock::now();
+  const absl::Time wall_now = absl::Now();
   for (const auto& stream : OpenStreams()) {
-    stream->Check(now);
+    stream->Check(now, wall_now);
   }
   std::vector<std::shared_ptr<PublishOnceCall>> calls;
   {

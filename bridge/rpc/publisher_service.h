@@ -10,11 +10,13 @@
 #include "absl/synchronization/mutex.h"
 
 #include "bridge/log/event_log.h"
+#include "bridge/ops/log_limiter.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
 #include "bridge/rpc/publish_once_call.h"
 #include "bridge/rpc/publish_parts.h"
 #include "bridge/rpc/publish_stream.h"
+#include "bridge/rpc/publisher_identity.h"
 #include "bridge/rpc/rpc_metrics.h"
 #include "bridge/v1/publisher.grpc.pb.h"
 
@@ -33,7 +35,8 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
     uint64_t bytes_in_flight_max_total = uint64_t{256} << 20;
   };
 
-  PublisherService(const Options& options, const payload::Transcoder* transcoder, log::EventLog* log);
+  PublisherService(const Options& options, PublisherIdentities identities, const payload::Transcoder* transcoder,
+                   log::EventLog* log);
 
   // Tells all publishers, also those that come now, to finish and reconnect elsewhere.
   void BeginDrain();
@@ -52,14 +55,18 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
                                         grpc::ByteBuffer* response) override;
 
  private:
-  PublishParts Parts();
+  // Who calls. The error has been counted and logged.
+  absl::StatusOr<std::shared_ptr<const PublisherIdentity>> IdentityOf(const grpc::CallbackServerContext& context);
+  PublishParts Parts(std::shared_ptr<const PublisherIdentity> identity);
   std::vector<std::shared_ptr<PublishStream>> OpenStreams();
 
   const PublishStream::Limits stream_limits_;
+  const PublisherIdentities identities_;
   log::EventLog* const log_;
   const Intake intake_;
   RpcMetrics metrics_;
   InFlightBudget budget_;
+  ops::LogLimiter refusals_{absl::Seconds(10)};
 
   absl::Mutex mutex_;
   bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
 #include "bridge/base/metric.h"
@@ -16,6 +17,10 @@ namespace bridge::rpc {
 struct RpcMetrics {
   static constexpr size_t kCodes = 17;  // of google.rpc.Code
 
+  // Why a stream or call was refused, or ended, for want of a good token.
+  enum Refusal : uint8_t { kUnauthenticated, kKeyNotThere, kExpired };
+  static constexpr size_t kRefusals = 3;
+
   base::SharedMetric streams;
   base::SharedMetric streams_opened;
   // Streams and calls that took no response for grpc.send_timeout.
@@ -25,8 +30,14 @@ struct RpcMetrics {
   base::SharedMetric duplicates;
   base::SharedMetric ephemeral;
   std::array<base::SharedMetric, kCodes> rejected;
+  std::array<base::SharedMetric, kRefusals> refused;
   base::SharedMetric request_bytes;
   base::SharedMetric ack_bytes;
+
+  // Counts an end with this status where it is a refusal.
+  void NoteRefusal(const absl::Status& status) {
+    refused[kUnauthenticated].Add(absl::IsUnauthenticated(status) ? 1 : 0);
+  }
 };
 
 // Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events

@@ -22,8 +22,27 @@ Publisher::Publisher(const std::string& target, Channel channel) {
   stub_ = v1::Publisher::NewStub(grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
 }
 
+Publisher::Publisher(const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  stub_ = v1::Publisher::NewStub(grpc::CreateCustomChannel(target, credentials, arguments));
+}
+
+void Publisher::AddMetadata(grpc::ClientContext* context) const {
+  if (!authorization_.empty()) {
+    context->AddMetadata("authorization", authorization_);
+  }
+}
+
+std::unique_ptr<grpc::ClientReaderWriter<v1::PublishRequest, v1::PublishResponse>> Publisher::Open(
+    grpc::ClientContext* context) {
+  AddMetadata(context);
+  return stub_->Publish(context);
+}
+
 grpc::Status Publisher::TryPublish(const v1::PublishRequest& request, v1::Ack* ack) {
   grpc::ClientContext context;
+  AddMetadata(&context);
   context.set_wait_for_ready(true);
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   return stub_->PublishOnce(&context, request, ack);

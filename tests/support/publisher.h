@@ -21,22 +21,33 @@ class Publisher {
   // noticed yet.
   enum class Channel { kShared, kOwn };
   explicit Publisher(const std::string& target, Channel channel = Channel::kShared);
+  // With a connection of its own over TLS, or without.
+  Publisher(const std::string& target, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
+
+  // Sent with each call from now on; "" for none.
+  void SetToken(const std::string& token) { authorization_ = token.empty() ? "" : "Bearer " + token; }
+  // The same as it stands in the metadata.
+  void SetAuthorization(const std::string& value) { authorization_ = value; }
 
   // Aborts the test program where the call fails.
   v1::Ack Publish(const std::vector<v1::Event>& events);
   v1::Ack Publish(const v1::Event& event) { return Publish(std::vector<v1::Event>{event}); }
   grpc::Status TryPublish(const v1::PublishRequest& request, v1::Ack* ack);
 
+  std::unique_ptr<grpc::ClientReaderWriter<v1::PublishRequest, v1::PublishResponse>> Open(grpc::ClientContext* context);
   v1::Publisher::Stub& stub() { return *stub_; }
 
  private:
+  void AddMetadata(grpc::ClientContext* context) const;
+
   std::unique_ptr<v1::Publisher::Stub> stub_;
+  std::string authorization_;
 };
 
 // A bidirectional Publish stream, used from one thread.
 class PublishCall {
  public:
-  explicit PublishCall(Publisher* publisher) : stream_(publisher->stub().Publish(&context_)) {}
+  explicit PublishCall(Publisher* publisher) : stream_(publisher->Open(&context_)) {}
 
   bool Send(const v1::PublishRequest& request) { return stream_->Write(request); }
   bool Send(const std::string& request_id, const std::vector<v1::Event>& events);
