@@ -11,6 +11,7 @@
 
 #include "bridge/config/config.h"
 #include "bridge/config/validate_auth.h"
+#include "bridge/config/validate_tls.h"
 #include "bridge/descriptors.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/open_log.h"
@@ -130,6 +131,14 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
+const char* Authentication(const bridge::config::v1::Config& config) {
+  const bool has_keys = bridge::config::HasKeys(config.auth());
+  if (bridge::config::HasClientCa(config)) {
+    return has_keys ? "tokens and certificates" : "certificates of publishers";
+  }
+  return has_keys ? "tokens" : "none";
+}
+
 int Run(const Arguments& arguments) {
   const auto config = bridge::config::Load(arguments.source);
   if (!config.ok()) {
@@ -148,7 +157,7 @@ int Run(const Arguments& arguments) {
   bridge::ops::InitLogging(LogOptionsOf(config->logging()));
   bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION},
                                     {"log", bridge::NameOf(bridge::KindOf(config->log()))},
-                                    {"authentication", bridge::config::HasKeys(config->auth()) ? "tokens" : "none"}});
+                                    {"authentication", Authentication(*config)}});
   std::signal(SIGPIPE, SIG_IGN);
 
   bridge::loop::EventLoop control;

@@ -77,6 +77,7 @@ absl::Status Server::Start() {
   ASSIGN_OR_RETURN(auth_, OpenAuth(config_.auth(), &file_watcher_));
   RETURN_IF_ERROR(StartLog());
   RETURN_IF_ERROR(StartAdmin());
+  ASSIGN_OR_RETURN(grpc_certificate_, OpenGrpcCertificate(config_.grpc().tls(), &file_watcher_));
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
   control_->AssertOnLoop();
@@ -94,6 +95,7 @@ absl::Status Server::Check(const config::v1::Config& config) {
   FileWatcher watcher;
   return OpenAuth(config.auth(), &watcher).status();
 }
+  RETURN_IF_ERROR(OpenGrpcCertificate(config.grpc().tls(), &watcher).status());
 
 absl::Status Server::StartLog() {
   ASSIGN_OR_RETURN(OpenedLog opened, OpenLog(config_, [this](const absl::Status& why) { NoteUnusableLog(why); }));

@@ -10,6 +10,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -32,6 +33,7 @@
 #include "bridge/payload/transcoder.h"
 #include "bridge/rpc/grpc_server.h"
 #include "bridge/rpc/publisher_service.h"
+#include "bridge/rpc/tls_certificate.h"
 
 namespace bridge {
 
@@ -82,6 +84,9 @@ class Server {
   absl::Status StartHttp();
   absl::Status StartAdmin();
   absl::Status StartGrpc();
+  // nullptr where the configuration names none. Its files are watched by `watcher`.
+  static absl::StatusOr<std::unique_ptr<rpc::TlsCertificate>> OpenGrpcCertificate(const config::v1::GrpcTls& tls,
+                                                                                  FileWatcher* watcher);
   // Ends publishers that have to end by now.
   void CheckPublishers();
   bool GuardHost(const httplib::Request& request, httplib::Response& response) const;
@@ -120,6 +125,7 @@ class Server {
   std::unique_ptr<http::HttpServer> http_;
   std::unique_ptr<http::Dispatcher> admin_dispatcher_;
   std::unique_ptr<http::HttpServer> admin_;
+  std::unique_ptr<rpc::TlsCertificate> grpc_certificate_;
   std::unique_ptr<rpc::PublisherService> service_;
   std::unique_ptr<rpc::GrpcServer> grpc_;
 

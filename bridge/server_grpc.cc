@@ -1,8 +1,11 @@
 // The side of the backends.
 #include <chrono>
+#include <utility>
+#include <vector>
 
 #include "bridge/base/status_macros.h"
 #include "bridge/config/listener.h"
+#include "bridge/config/validate_tls.h"
 #include "bridge/config/value_syntax.h"
 #include "bridge/server.h"
 
@@ -11,11 +14,45 @@ namespace {
 
 constexpr auto kCheckInterval = std::chrono::seconds(1);
 
+absl::StatusOr<auth::PatternSet> PatternsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return auth::PatternSet::Parse(std::vector<absl::string_view>(texts.begin(), texts.end()));
+}
+
+absl::StatusOr<rpc::PublisherIdentities> IdentitiesOf(const config::v1::Config& config,
+                                                      const auth::Authenticator* authenticator) {
+  rpc::PublisherIdentities::Options options{.authenticator = authenticator,
+                                            .has_certificates = config::HasClientCa(config),
+                                            .clients = {},
+                                            .anonymous = authenticator->anonymous()->publish};
+  if (options.has_certificates) {
+    ASSIGN_OR_RETURN(options.anonymous, PatternsOf(config.auth().anonymous().publish()));
+  }
+  for (const config::v1::GrpcClient& client : config.grpc().tls().clients()) {
+    ASSIGN_OR_RETURN(auth::PatternSet publish, PatternsOf(client.publish()));
+    options.clients.push_back({.name = client.san(), .publish = std::move(publish)});
+  }
+  return rpc::PublisherIdentities(std::move(options));
+}
+
 }  // namespace
+
+absl::StatusOr<std::unique_ptr<rpc::TlsCertificate>> Server::OpenGrpcCertificate(const config::v1::GrpcTls& tls,
+                                                                                 FileWatcher* watcher) {
+  if (tls.certificate_file().empty()) {
+    return nullptr;
+  }
+  ASSIGN_OR_RETURN(
+      std::unique_ptr<rpc::TlsCertificate> certificate,
+      rpc::TlsCertificate::Open(
+          {.certificate = tls.certificate_file(), .key = tls.key_file(), .client_ca = tls.client_ca_file()}));
+  watcher->Add([opened = certificate.get()] { return opened->Reload(); });
+  return certificate;
+}
 
 absl::Status Server::StartGrpc() {
   const config::v1::Grpc& grpc = config_.grpc();
   const config::v1::Http& http = config_.http();
+  ASSIGN_OR_RETURN(rpc::PublisherIdentities identities, IdentitiesOf(config_, auth_.authenticator.get()));
   service_ = std::make_unique<rpc::PublisherService>(
       rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
                                                 .frame_bytes_max = http.max_frame_bytes(),
@@ -33,6 +70,7 @@ absl::Status Server::StartGrpc() {
       transcoder_.get(), log_.get());
   const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
+                                                  .certificate = grpc_certificate_.get(),
                                                   .port = address.port,
                                                   .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
                                                   .request_bytes_max = grpc.max_request_bytes(),

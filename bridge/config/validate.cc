@@ -16,6 +16,7 @@
 #include "bridge/config/address.h"
 #include "bridge/config/schema.h"
 #include "bridge/config/validate_auth.h"
+#include "bridge/config/validate_tls.h"
 #include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
@@ -138,6 +139,7 @@ absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateSizes(config));
   RETURN_IF_ERROR(ValidateDurations(config));
   RETURN_IF_ERROR(ValidateLog(config.log()));
+  RETURN_IF_ERROR(ValidateGrpcTls(config));
   RETURN_IF_ERROR(ValidateAuth(config));
   return ValidateCors(config.http().cors());
 }

@@ -14,6 +14,7 @@
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/address.h"
+#include "bridge/config/validate_tls.h"
 
 namespace bridge::config {
 namespace {
@@ -73,7 +74,8 @@ absl::Status CheckTokenParameter(const std::string& name) {
 }
 
 // What means nothing without keys.
-absl::Status CheckWithoutKeys(const v1::Auth& auth) {
+absl::Status CheckWithoutKeys(const v1::Config& config) {
+  const v1::Auth& auth = config.auth();
   const v1::Jwt& jwt = auth.jwt();
   const std::pair<absl::string_view, bool> settings[] = {
       {"auth.jwt.issuer", !jwt.issuer().empty()},
@@ -84,7 +86,7 @@ absl::Status CheckWithoutKeys(const v1::Auth& auth) {
       {"auth.tickets.enabled", auth.tickets().enabled() == v1::Grpc::on},
       {"auth.tickets.secret_file", !auth.tickets().secret_file().empty()},
       {"auth.anonymous.subscribe", !auth.anonymous().subscribe().empty()},
-      {"auth.anonymous.publish", !auth.anonymous().publish().empty()},
+      {"auth.anonymous.publish", !auth.anonymous().publish().empty() && !HasClientCa(config)},
   };
   for (const auto& [path, is_set] : settings) {
     if (is_set) {
@@ -117,12 +119,12 @@ bool HasTickets(const v1::Auth& auth) { return HasKeys(auth) && auth.tickets().e
 absl::Status ValidateAuth(const v1::Config& config) {
   const v1::Auth& auth = config.auth();
   if (!HasKeys(auth)) {
-    RETURN_IF_ERROR(CheckWithoutKeys(auth));
+    RETURN_IF_ERROR(CheckWithoutKeys(config));
     if (auth.allow_anonymous()) {
       return absl::OkStatus();
     }
     RETURN_IF_ERROR(CheckClosed("http.address", config.http().address()));
-    return CheckClosed("grpc.address", config.grpc().address());
+    return HasClientCa(config) ? absl::OkStatus() : CheckClosed("grpc.address", config.grpc().address());
   }
   if (auth.allow_anonymous()) {
     return absl::InvalidArgumentError(

@@ -13,6 +13,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 
+#include "bridge/rpc/tls_credentials.h"
+
 namespace bridge::rpc {
 namespace {
 
@@ -53,7 +55,10 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
 
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(wanted, grpc::InsecureServerCredentials(), &port);
+  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(service));
+  started->credentials_ =
+      options.certificate == nullptr ? grpc::InsecureServerCredentials() : TlsServerCredentials(options.certificate);
+  builder.AddListeningPort(wanted, started->credentials_, &port);
   // Two bridges on one port would share its publishers by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.SetMaxReceiveMessageSize(
@@ -63,12 +68,12 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   quota.Resize(options.buffer_bytes_max);
   builder.SetResourceQuota(quota);
   builder.RegisterService(service);
-  auto server = builder.BuildAndStart();
-  if (server == nullptr || port == 0) {
+  started->server_ = builder.BuildAndStart();
+  if (started->server_ == nullptr || port == 0) {
     return absl::FailedPreconditionError(
         absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
   }
-  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(std::move(server), absl::StrCat(host, ":", port), service));
+  started->address_ = absl::StrCat(host, ":", port);
   started->SetServing(true);
   return started;
 }
@@ -77,7 +82,11 @@ void GrpcServer::SetServing(bool is_serving) {
   server_->GetHealthCheckService()->SetServingStatus("bridge.v1.Publisher", is_serving);
 }
 
-GrpcServer::~GrpcServer() { BlockOnShutdown(absl::InfinitePast()); }
+GrpcServer::~GrpcServer() {
+  if (server_ != nullptr) {
+    BlockOnShutdown(absl::InfinitePast());
+  }
+}
 
 void GrpcServer::BlockOnShutdown(absl::Time deadline) {
   // gRPC waits until all connections are closed, and an idle client may look at its own only every few seconds, or

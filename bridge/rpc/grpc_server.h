@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 
 #include "bridge/rpc/publisher_service.h"
+#include "bridge/rpc/tls_certificate.h"
 
 namespace bridge::rpc {
 
@@ -21,6 +22,8 @@ class GrpcServer {
     // 0 takes a free one.
     uint16_t port = 0;
     bool has_reflection = false;
+    // With it the listener speaks TLS. Outlives the server.
+    const TlsCertificate* certificate = nullptr;
     uint64_t request_bytes_max = uint64_t{4} << 20;
     // What gRPC may buffer in all.
     uint64_t buffer_bytes_max = uint64_t{512} << 20;
@@ -42,12 +45,13 @@ class GrpcServer {
   void BlockOnShutdown(absl::Time deadline);
 
  private:
-  GrpcServer(std::unique_ptr<grpc::Server> server, std::string address, PublisherService* service)
-      : server_(std::move(server)), address_(std::move(address)), service_(service) {}
+  explicit GrpcServer(PublisherService* service) : service_(service) {}
 
-  const std::unique_ptr<grpc::Server> server_;
-  const std::string address_;
   PublisherService* const service_;
+  // Are asked for the certificate as long as there is a server.
+  std::shared_ptr<grpc::ServerCredentials> credentials_;
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
 };
 
 }  // namespace bridge::rpc

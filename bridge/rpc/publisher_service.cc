@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include <grpc/grpc_security_constants.h>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
@@ -19,6 +21,14 @@ PublisherCredentials CredentialsOf(const grpc::CallbackServerContext& context) {
   const auto [first, last] = context.client_metadata().equal_range("authorization");
   for (auto it = first; it != last; ++it) {
     credentials.authorizations.push_back(View(it->second));
+  }
+  // Empty without TLS, and where clients show no certificate.
+  const std::shared_ptr<const grpc::AuthContext> peer = context.auth_context();
+  for (const grpc::string_ref& uri : peer->FindPropertyValues(GRPC_PEER_URI_PROPERTY_NAME)) {
+    credentials.uris.emplace_back(View(uri));
+  }
+  for (const grpc::string_ref& name : peer->FindPropertyValues(GRPC_PEER_DNS_PROPERTY_NAME)) {
+    credentials.dns_names.emplace_back(View(name));
   }
   return credentials;
 }
