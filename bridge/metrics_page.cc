@@ -202,6 +202,9 @@ void AddPublishers(const MetricsSources& sources, Page* page) {
       .Value(rpc.refused[rpc::RpcMetrics::kUnauthenticated].value(), {Label("reason", "unauthenticated")})
       .Value(rpc.refused[rpc::RpcMetrics::kKeyNotThere].value(), {Label("reason", "key_not_there")})
       .Value(rpc.refused[rpc::RpcMetrics::kExpired].value(), {Label("reason", "expired")});
+  page->Counter("publishers_rate_limited_total",
+                "Times that a Publish stream was held up, or a PublishOnce rejected, for limits.publish_*_per_second.")
+      .Value(sources.rates->limited());
   page->Gauge("publish_bytes_in_flight", "Bytes of requests that have been read and that the log does not have yet.")
       .Value(rpc.request_bytes.value());
   page->Gauge("publish_ack_bytes", "Bytes of acks that wait to be written to their publishers.")

@@ -9,6 +9,7 @@
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/rpc/rate_limiter.h"
 #include "bridge/rpc/rpc_metrics.h"
 
 namespace bridge {
@@ -20,6 +21,7 @@ struct MetricsSources {
   const http::TicketsHandlers* tickets;
   const http::ConnectionMetrics* connections;
   const rpc::RpcMetrics* rpc;
+  const rpc::RateLimiter* rates;
   const log::EventLog* log;
   // By the index of their event loop.
   std::vector<const hub::HubMetrics*> hubs;

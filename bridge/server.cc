@@ -27,9 +27,11 @@ constexpr auto kWatchLogInterval = std::chrono::milliseconds(500);
 // How long the start waits for the log before it goes on without.
 constexpr absl::Duration kLogPatience = absl::Seconds(3);
 
-hub::Ring::Limits HistoryOf(const config::v1::History& history) {
+hub::Ring::Limits HistoryOf(const config::v1::Config& config) {
+  const config::v1::History& history = config.log().history();
   return {.events_max = history.max_events(),
           .bytes_max = history.max_bytes(),
+          .topics_max = config.limits().distinct_topics(),
           .age_max = absl::ToChronoNanoseconds(config::FromProto(history.max_age()))};
 }
 
@@ -75,9 +77,9 @@ absl::Status Server::Start() {
   ASSIGN_OR_RETURN(payload::Transcoder transcoder, CreateTranscoder(config_));
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
   ASSIGN_OR_RETURN(auth_, OpenAuth(config_.auth(), &file_watcher_));
+  ASSIGN_OR_RETURN(grpc_certificate_, OpenGrpcCertificate(config_.grpc().tls(), &file_watcher_));
   RETURN_IF_ERROR(StartLog());
   RETURN_IF_ERROR(StartAdmin());
-  ASSIGN_OR_RETURN(grpc_certificate_, OpenGrpcCertificate(config_.grpc().tls(), &file_watcher_));
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
   control_->AssertOnLoop();
@@ -93,9 +95,9 @@ absl::Status Server::Start() {
 absl::Status Server::Check(const config::v1::Config& config) {
   RETURN_IF_ERROR(CreateTranscoder(config).status());
   FileWatcher watcher;
+  RETURN_IF_ERROR(OpenGrpcCertificate(config.grpc().tls(), &watcher).status());
   return OpenAuth(config.auth(), &watcher).status();
 }
-  RETURN_IF_ERROR(OpenGrpcCertificate(config.grpc().tls(), &watcher).status());
 
 absl::Status Server::StartLog() {
   ASSIGN_OR_RETURN(OpenedLog opened, OpenLog(config_, [this](const absl::Status& why) { NoteUnusableLog(why); }));
@@ -145,7 +147,7 @@ void Server::CreateHubs() {
   const config::v1::Http& http = config_.http();
   const size_t count = http.event_loops() != 0 ? http.event_loops() : std::max(std::thread::hardware_concurrency(), 1U);
   const hub::HubOptions options = {
-      .history = HistoryOf(config_.log().history()),
+      .history = HistoryOf(config_),
       .heartbeat = config::FromProto(http.heartbeat()),
       .retry = config::FromProto(http.retry()),
       .send_timeout = config::FromProto(http.send_timeout()),
@@ -194,6 +196,7 @@ std::string Server::Metrics() const {
                          .tickets = tickets_.get(),
                          .connections = &http_->metrics(),
                          .rpc = &service_->metrics(),
+                         .rates = &service_->limiter(),
                          .log = log_.get(),
                          .hubs = {},
                          .lags = {}};

@@ -62,17 +62,15 @@ absl::Status Server::StartGrpc() {
                                                 .bytes_in_flight_max = grpc.max_bytes_in_flight(),
                                                 .age_max = config::FromProto(grpc.stream_max_age()),
                                                 .send_timeout = config::FromProto(grpc.send_timeout())},
-                                     .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total()},
-      rpc::PublisherIdentities({.authenticator = auth_.authenticator.get(),
-                                .has_certificates = false,
-                                .clients = {},
-                                .anonymous = auth_.authenticator->anonymous()->publish}),
-      transcoder_.get(), log_.get());
+                                     .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total(),
+                                     .rates = {.events_per_second = config_.limits().publish_events_per_second(),
+                                               .bytes_per_second = config_.limits().publish_bytes_per_second()}},
+      std::move(identities), transcoder_.get(), log_.get());
   const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
-                                                  .certificate = grpc_certificate_.get(),
                                                   .port = address.port,
                                                   .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
+                                                  .certificate = grpc_certificate_.get(),
                                                   .request_bytes_max = grpc.max_request_bytes(),
                                                   .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
                                                  service_.get()));

@@ -50,7 +50,8 @@ void Ring::Append(sse::FramePtr frame) {
   footprint_bytes_ += FootprintOf(postings) + FootprintOf(*frame);
   head_sequence_ = frame->sequence();
   slots_.push_back({.frame = std::move(frame), .postings = &postings});
-  while (!slots_.empty() && (slots_.size() > limits_.events_max || footprint_bytes_ > limits_.bytes_max)) {
+  while (!slots_.empty() && (slots_.size() > limits_.events_max || footprint_bytes_ > limits_.bytes_max ||
+                             topics_.size() > limits_.topics_max)) {
     PopFront();
   }
 }

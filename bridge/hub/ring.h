@@ -23,6 +23,7 @@ class Ring {
   struct Limits {
     uint64_t events_max = 100'000;
     uint64_t bytes_max = uint64_t{256} << 20;
+    uint64_t topics_max = 1'000'000;
     base::MonotonicClock::duration age_max = std::chrono::hours(1);
   };
 
@@ -31,7 +32,7 @@ class Ring {
   // Makes the ring empty, standing behind `sequence`.
   void Reset(uint64_t sequence);
 
-  // Appends a kept frame, and trims what is over the bounds of number and bytes.
+  // Appends a kept frame, and trims what is over the bounds of number, bytes and topics.
   // REQUIRES: its sequence is larger than all before.
   void Append(sse::FramePtr frame);
 

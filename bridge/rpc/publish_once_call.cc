@@ -48,6 +48,14 @@ void PublishOnceCall::Begin() {
     return;
   }
   const uint64_t bytes = call_.request->Length();
+  if (parts_.allowance != nullptr) {
+    const base::MonotonicTime now = base::MonotonicClock::now();
+    if (const auto wait = parts_.allowance->Wait(now); wait > base::MonotonicClock::duration::zero()) {
+      RejectAll(std::move(*batch), absl::FromChrono(wait));
+      return;
+    }
+    parts_.allowance->Take(batch->records.size(), bytes, now);
+  }
   parts_.budget->AddRequest(bytes);
   parts_.log->Append(
       std::move(batch->records),
@@ -56,6 +64,22 @@ void PublishOnceCall::Begin() {
         self->parts_.budget->ReleaseRequest(bytes);
         self->OnAppended(std::move(ack), indexes, appended);
       });
+}
+
+void PublishOnceCall::RejectAll(Intake::Batch batch, absl::Duration retry_after) {
+  parts_.limiter->NoteLimited(parts_.identity->name());
+  const absl::StatusOr<std::vector<log::Appended>> too_fast =
+      absl::ResourceExhaustedError("faster than limits.publish_events_per_second or limits.publish_bytes_per_second");
+  v1::Ack ack = Intake::Complete(std::move(batch.ack), batch.indexes, too_fast);
+  for (v1::Rejection& rejection : *ack.mutable_rejected()) {
+    if (rejection.code() == static_cast<int>(absl::StatusCode::kResourceExhausted)) {
+      const timespec wait = absl::ToTimespec(retry_after);
+      rejection.mutable_retry_after()->set_seconds(wait.tv_sec);
+      rejection.mutable_retry_after()->set_nanos(static_cast<int32_t>(wait.tv_nsec));
+    }
+  }
+  NoteAppended(ack, batch.indexes, too_fast, parts_.metrics);
+  Answer(ack, grpc::Status::OK);
 }
 
 void PublishOnceCall::OnAppended(v1::Ack ack, const std::vector<uint32_t>& indexes,

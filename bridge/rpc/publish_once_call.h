@@ -14,6 +14,7 @@
 
 #include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
+#include "bridge/rpc/intake.h"
 #include "bridge/rpc/publish_parts.h"
 #include "bridge/v1/publisher.pb.h"
 
@@ -48,6 +49,8 @@ class PublishOnceCall final : public grpc::ServerUnaryReactor, public std::enabl
   PublishOnceCall(const PublishParts& parts, const Call& call, absl::AnyInvocable<void(PublishOnceCall*)> on_done)
       : parts_(parts), call_(call), on_done_(std::move(on_done)) {}
 
+  // The publisher is too fast.
+  void RejectAll(Intake::Batch batch, absl::Duration retry_after);
   void OnAppended(v1::Ack ack, const std::vector<uint32_t>& indexes,
                   const absl::StatusOr<std::vector<log::Appended>>& appended);
   void Answer(const v1::Ack& ack, const grpc::Status& status);

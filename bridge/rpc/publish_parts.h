@@ -6,6 +6,7 @@
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
 #include "bridge/rpc/publisher_identity.h"
+#include "bridge/rpc/rate_limiter.h"
 #include "bridge/rpc/rpc_metrics.h"
 
 namespace bridge::rpc {
@@ -13,9 +14,12 @@ namespace bridge::rpc {
 // What a publisher's call works with. What is pointed to outlives it.
 struct PublishParts {
   std::shared_ptr<const PublisherIdentity> identity;
+  // nullptr where there is no limit.
+  std::shared_ptr<RateLimiter::Allowance> allowance;
   const Intake* intake;
   log::EventLog* log;
   InFlightBudget* budget;
+  RateLimiter* limiter;
   RpcMetrics* metrics;
 };
 

@@ -123,6 +123,9 @@ void PublishStream::OnReadDone(bool ok) {
     auto batch = parts_.intake->Take(read_buffer_, *parts_.identity);
     read_buffer_.Clear();
     if (batch.ok()) {
+      if (parts_.allowance != nullptr) {
+        parts_.allowance->Take(batch->records.size(), bytes, base::MonotonicClock::now());
+      }
       Append(*std::move(batch), bytes);
     }
     absl::MutexLock lock(&mutex_);
@@ -230,6 +233,19 @@ bool PublishStream::HasRoomToRead() {
   return !is_waiting_for_budget_;
 }
 
+absl::Duration PublishStream::PauseTime() const {
+  return parts_.allowance == nullptr ? absl::ZeroDuration()
+                                     : absl::FromChrono(parts_.allowance->Wait(base::MonotonicClock::now()));
+}
+
+void PublishStream::Resume() {
+  {
+    absl::MutexLock lock(&mutex_);
+    is_paused_ = false;
+  }
+  GoOn();
+}
+
 bool PublishStream::TakeReadyAcks() {
   v1::PublishResponse response;
   response.set_draining(std::exchange(is_draining_untold_, false));
@@ -270,9 +286,12 @@ PublishStream::Next PublishStream::FindNext() {
       next.finish = true;
       next.status = status_;
     }
-  } else if (!is_reading_ && HasRoomToRead()) {
-    is_reading_ = true;
-    next.read = true;
+  } else if (!is_reading_ && !is_paused_ && HasRoomToRead()) {
+    next.pause_time = PauseTime();
+    is_paused_ = next.pause_time > absl::ZeroDuration();
+    is_reading_ = !is_paused_;
+    next.pause = is_paused_;
+    next.read = is_reading_;
   }
   return next;
 }
@@ -295,6 +314,10 @@ void PublishStream::GoOn() {
     if (next.read) {
       StartRead(&read_buffer_);
     }
+    if (next.pause) {
+      parts_.limiter->NoteLimited(parts_.identity->name());
+      SetAlarm(absl::Now() + next.pause_time, [](PublishStream& stream) { stream.Resume(); }, &pause_alarm_);
+    }
     if (next.finish) {
       Finish(next.status);
     }
@@ -309,6 +332,7 @@ void PublishStream::GoOn() {
 void PublishStream::OnDone() {
   draining_alarm_.Cancel();
   end_alarm_.Cancel();
+  pause_alarm_.Cancel();
   absl::AnyInvocable<void(PublishStream*)> on_done;
   uint64_t dropped = 0;
   {

@@ -27,8 +27,8 @@ namespace bridge::rpc {
 //
 // Reads a request, appends it, and acks it when the log has it, in request order; acks that become ready while a
 // response is being written go out together. Reads no further while too much is in flight or the publisher does not
-// read its acks: gRPC's flow control carries that to the backend. Thread-safe; one lock, never held while gRPC or the
-// log is called.
+// read its acks, and no faster than its identity may publish: gRPC's flow control carries that to the backend.
+// Thread-safe; one lock, never held while gRPC or the log is called.
 //
 // Owned by itself until OnDone, and by the appends that are in flight.
 class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
@@ -84,16 +84,22 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
     bool read = false;
     bool write = false;
     bool cancel = false;
+    // Nothing is read until then.
+    bool pause = false;
+    absl::Duration pause_time;
     bool finish = false;
     grpc::Status status;
 
     // gRPC is called, and Finish has to wait for the call's return.
-    bool IsStart() const { return read || write || cancel; }
+    bool IsStart() const { return read || write || cancel || pause; }
   };
   Next FindNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Puts the acks that are ready into write_buffer_; false where there is nothing to be said.
   bool TakeReadyAcks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoomToRead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // How long the publisher has to be held up for its rate.
+  absl::Duration PauseTime() const;
+  void Resume();
   void GoOn() ABSL_LOCKS_EXCLUDED(mutex_);
   // The stream ends with `status` after what is in flight has been acked.
   void FinishWith(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -112,6 +118,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   AckQueue in_flight_ ABSL_GUARDED_BY(mutex_);
   bool is_draining_untold_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_waiting_for_budget_ ABSL_GUARDED_BY(mutex_) = false;
+  bool is_paused_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_ ABSL_GUARDED_BY(mutex_);
   // Threads between having found something to start and having started it: gRPC allows no start after Finish.
   int starting_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -129,6 +136,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   grpc::Alarm draining_alarm_;
   grpc::Alarm end_alarm_;
+  grpc::Alarm pause_alarm_;
   // Until OnDone.
   std::shared_ptr<PublishStream> self_;
 };

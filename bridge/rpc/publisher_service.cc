@@ -60,10 +60,18 @@ PublisherService::PublisherService(const Options& options, PublisherIdentities i
       identities_(std::move(identities)),
       log_(log),
       intake_(options.intake, transcoder),
-      budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes) {}
+      budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes),
+      limiter_(options.rates) {}
 
 PublishParts PublisherService::Parts(std::shared_ptr<const PublisherIdentity> identity) {
-  return {.identity = std::move(identity), .intake = &intake_, .log = log_, .budget = &budget_, .metrics = &metrics_};
+  auto allowance = limiter_.Of(identity->name(), base::MonotonicClock::now());
+  return {.identity = std::move(identity),
+          .allowance = std::move(allowance),
+          .intake = &intake_,
+          .log = log_,
+          .budget = &budget_,
+          .limiter = &limiter_,
+          .metrics = &metrics_};
 }
 
 absl::StatusOr<std::shared_ptr<const PublisherIdentity>> PublisherService::IdentityOf(

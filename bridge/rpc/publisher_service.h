@@ -17,6 +17,7 @@
 #include "bridge/rpc/publish_parts.h"
 #include "bridge/rpc/publish_stream.h"
 #include "bridge/rpc/publisher_identity.h"
+#include "bridge/rpc/rate_limiter.h"
 #include "bridge/rpc/rpc_metrics.h"
 #include "bridge/v1/publisher.grpc.pb.h"
 
@@ -33,6 +34,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
     Intake::Limits intake;
     PublishStream::Limits stream;
     uint64_t bytes_in_flight_max_total = uint64_t{256} << 20;
+    RateLimiter::Limits rates;
   };
 
   PublisherService(const Options& options, PublisherIdentities identities, const payload::Transcoder* transcoder,
@@ -48,6 +50,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   void Check();
 
   const RpcMetrics& metrics() const { return metrics_; }
+  const RateLimiter& limiter() const { return limiter_; }
 
   // bridge.v1.Publisher.
   grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Publish(grpc::CallbackServerContext* context) override;
@@ -66,6 +69,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   const Intake intake_;
   RpcMetrics metrics_;
   InFlightBudget budget_;
+  RateLimiter limiter_;
   ops::LogLimiter refusals_{absl::Seconds(10)};
 
   absl::Mutex mutex_;
