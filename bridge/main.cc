@@ -9,6 +9,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+
 #include "bridge/config/config.h"
 #include "bridge/config/validate_auth.h"
 #include "bridge/config/validate_tls.h"
@@ -17,6 +20,7 @@
 #include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
 #include "bridge/server.h"
+#include "bridge/token_command.h"
 
 namespace {
 
@@ -29,6 +33,20 @@ struct Arguments {
   bridge::config::Source source;
   bool is_check = false;
 };
+
+int Fail(const absl::Status& status, int code) {
+  std::fprintf(stderr, "sse-bridge: %s\n", std::string(status.message()).c_str());
+  return code;
+}
+
+int MakeToken(const bridge::TokenCommand& command) {
+  const absl::StatusOr<std::string> token = command.Mint(absl::Now());
+  if (!token.ok()) {
+    return Fail(token.status(), kExitUsage);
+  }
+  std::puts(token->c_str());
+  return 0;
+}
 
 // The arguments; where there is nothing to be run, the exit code.
 std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
@@ -43,6 +61,7 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
       ->expected(1)
       ->take_all();
   app.add_flag("--check-config", arguments->is_check, "Checks the configuration and exits.");
+  const bridge::TokenCommand token(&app);
   app.footer(
       "Without a file it runs with a log in memory, without authentication, on loopback addresses.\n"
       "SIGTERM: drains (drain.delay, drain.window), then exits 0. SIGINT: the same without the delay. A second one: "
@@ -53,6 +72,9 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : kExitUsage;
+  }
+  if (token.IsCalled()) {
+    return MakeToken(token);
   }
   if (config->count() > 0) {
     arguments->source.path = path;
@@ -125,11 +147,6 @@ class SignalWatcher final : public bridge::loop::Watcher {
   int fd_ = -1;
   bool is_draining_ = false;
 };
-
-int Fail(const absl::Status& status, int code) {
-  std::fprintf(stderr, "sse-bridge: %s\n", std::string(status.message()).c_str());
-  return code;
-}
 
 const char* Authentication(const bridge::config::v1::Config& config) {
   const bool has_keys = bridge::config::HasKeys(config.auth());

@@ -1,0 +1,101 @@
+#include "bridge/token_command.h"
+
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+#include "bridge/auth/algorithm.h"
+#include "bridge/auth/signing_key.h"
+#include "bridge/auth/watched_file.h"
+#include "bridge/base/shown.h"
+#include "bridge/base/status_macros.h"
+#include "bridge/config/value_syntax.h"
+
+namespace bridge {
+namespace {
+
+constexpr size_t kKeyFileBytesMax = size_t{64} << 10;
+
+absl::Status About(const std::string& what, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(what, " ", status.message()));
+}
+
+absl::StatusOr<std::optional<auth::Algorithm>> AlgorithmOf(const std::string& name) {
+  const std::optional<auth::Algorithm> algorithm = auth::ParseAlgorithm(name);
+  if (!name.empty() && !algorithm.has_value()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--algorithm: ", base::Quoted(name),
+                     " is none of HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384, EdDSA"));
+  }
+  return algorithm;
+}
+
+}  // namespace
+
+TokenCommand::TokenCommand(CLI::App* app)
+    : command_(app->add_subcommand("token", "Makes a token for trying the bridge, and writes it to standard output.")) {
+  command_
+      ->add_option("--subscribe", contents_.subscribe,
+                   "A pattern of topics that its holder may subscribe to, as in "
+                   "'orders.>'. May be repeated.")
+      ->type_name("PATTERN")
+      ->expected(1)
+      ->take_all();
+  command_->add_option("--publish", contents_.publish, "A pattern that its holder may publish on. May be repeated.")
+      ->type_name("PATTERN")
+      ->expected(1)
+      ->take_all();
+  command_->add_option("--ttl", ttl_, "How long it is good, as in 30s, 15m or 24h.")
+      ->type_name("DURATION")
+      ->capture_default_str();
+  command_
+      ->add_option("--key", key_file_,
+                   "The file of a secret (auth.jwt.keys' secret_file), or of the private key of a public_key_file, in "
+                   "PEM.")
+      ->type_name("FILE")
+      ->required();
+  command_->add_option("--subject", contents_.subject, "Who its holder is (sub).")->type_name("NAME");
+  command_->add_option("--issuer", contents_.issuer, "Who makes it (iss), where auth.jwt.issuer is set.")
+      ->type_name("NAME");
+  command_->add_option("--audience", contents_.audience, "What it is for (aud), where auth.jwt.audience is set.")
+      ->type_name("NAME");
+  command_->add_option("--kid", kid_, "The key's name, where the configuration gives it one.")->type_name("NAME");
+  command_
+      ->add_option("--algorithm", algorithm_,
+                   "HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA. Without it, what is usual "
+                   "for the key; HS256 for a secret.")
+      ->type_name("NAME");
+  command_->add_option("--subscribe-claim", contents_.subscribe_claim, "As auth.jwt.subscribe_claim.")
+      ->type_name("PATH")
+      ->capture_default_str();
+  command_->add_option("--publish-claim", contents_.publish_claim, "As auth.jwt.publish_claim.")
+      ->type_name("PATH")
+      ->capture_default_str();
+  command_->footer("sse-bridge token --subscribe 'orders.>' --subject ann --ttl 1h --key secret");
+}
+
+absl::StatusOr<std::string> TokenCommand::Mint(absl::Time now) const {
+  if (contents_.subscribe.empty() && contents_.publish.empty()) {
+    return absl::InvalidArgumentError("a token without --subscribe and --publish grants nothing: give it a pattern");
+  }
+  const absl::StatusOr<absl::Duration> ttl = config::ParseDuration(ttl_);
+  if (!ttl.ok()) {
+    return About(absl::StrCat("--ttl: ", base::Quoted(ttl_)), ttl.status());
+  }
+  ASSIGN_OR_RETURN(const std::optional<auth::Algorithm> algorithm, AlgorithmOf(algorithm_));
+  auth::WatchedFile file(key_file_, kKeyFileBytesMax);
+  const absl::StatusOr<std::optional<std::string>> bytes = file.ReadIfChanged();
+  if (!bytes.ok()) {
+    return About("--key:", bytes.status());
+  }
+  absl::StatusOr<auth::SigningKey> key = auth::SigningKey::Parse(bytes->value_or(""), algorithm);
+  if (!key.ok()) {
+    return About(absl::StrCat("--key: ", key_file_), key.status());
+  }
+  return auth::TokenMinter(*std::move(key), kid_).Mint(contents_, *ttl, now);
+}
+
+}  // namespace bridge
