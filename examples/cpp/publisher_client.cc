@@ -69,6 +69,11 @@ class PublisherClient::Session final : public grpc::ClientBidiReactor<PublishReq
       : client_(*client), stub_(Publisher::NewStub(NewChannel(client->options_))) {}
 
   void Start() {
+    if (client_.options_.token != nullptr) {
+      if (const std::string token = client_.options_.token(); !token.empty()) {
+        context_.AddMetadata("authorization", absl::StrCat("Bearer ", token));
+      }
+    }
     stub_->async()->Publish(&context_, this);
     AddHold();  // Pump writes from outside of reactions
     StartRead(&response_);

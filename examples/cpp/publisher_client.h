@@ -40,6 +40,9 @@ class PublisherClient {
   struct Options {
     std::string target = "127.0.0.1:9090";
     std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+    // Returns a token, "" for none. Called for each stream, on the client's own thread, so that a new one follows one
+    // that has expired.
+    absl::AnyInvocable<std::string()> token = nullptr;
     // Events that may wait for their ack; with more, Publish waits.
     size_t unacked_events_max = 10'000;
     // What goes into one request; events that come faster than requests go out share one. Not above

@@ -1,10 +1,20 @@
 // Publishes the lines of standard input: topic<TAB>type<TAB>data.
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+
+import grpc from '@grpc/grpc-js';
 
 import { Publisher } from './publisher.js';
 
 const address = process.argv[2] ?? '127.0.0.1:9090';
-const publisher = new Publisher(address);
+const { BRIDGE_TOKEN_FILE, BRIDGE_CA_FILE, BRIDGE_CERTIFICATE_FILE, BRIDGE_KEY_FILE } = process.env;
+const options = {};
+if (BRIDGE_TOKEN_FILE) options.token = () => readFileSync(BRIDGE_TOKEN_FILE, 'utf8').trim();
+if (BRIDGE_CA_FILE) {
+  const read = (path) => (path ? readFileSync(path) : null);
+  options.credentials = grpc.credentials.createSsl(read(BRIDGE_CA_FILE), read(BRIDGE_KEY_FILE), read(BRIDGE_CERTIFICATE_FILE));
+}
+const publisher = new Publisher(address, options);
 let rejected = 0;
 publisher.on('rejected', (event, { code, message }) => {
   rejected += 1;

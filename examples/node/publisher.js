@@ -36,6 +36,9 @@ const fatal = new Set(
 export class Publisher extends EventEmitter {
   #address;
   #window;
+  #credentials;
+  #token;
+  #shownToken;
   #run = randomUUID();
   #published = 0;
   #unacked = [];
@@ -47,11 +50,14 @@ export class Publisher extends EventEmitter {
   // The id of the newest event that was acked.
   lastId = '';
 
-  // `window` is how many events may wait for their ack.
-  constructor(address, { window = 1000 } = {}) {
+  // `window` is how many events may wait for their ack. `credentials` are those of the connection, TLS with or without a certificate of the
+  // client's own. `token` returns a token, or a promise of one; it is called for each stream, so that a new one follows one that has expired.
+  constructor(address, { window = 1000, credentials = grpc.credentials.createInsecure(), token = () => undefined } = {}) {
     super();
     this.#address = address;
     this.#window = window;
+    this.#credentials = credentials;
+    this.#token = token;
     this.#ended = this.#keepConnected().catch((error) => {
       this.#failure = error;
       this.emit('change');
@@ -82,7 +88,7 @@ export class Publisher extends EventEmitter {
     for (let failures = 0; ; failures += 1) {
       const { status, hasAcked, retryAfterMs } = await this.#streamToItsEnd();
       if (this.#isDone) return;
-      if (fatal.has(status.code)) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
+      if (fatal.has(status.code) && !(await this.#hasAnotherToken(status))) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
       if (hasAcked) failures = 0;
       const delayMs = Math.max(retryAfterMs, Math.min(30_000, 100 * 2 ** failures) * (0.5 + Math.random()));
       this.emit('reconnect', `${grpc.status[status.code]} ${status.details}`, delayMs);
@@ -91,13 +97,21 @@ export class Publisher extends EventEmitter {
     }
   }
 
+  // A token that was refused, because it has expired or for another reason, is not tried again.
+  async #hasAnotherToken(status) {
+    return status.code === grpc.status.UNAUTHENTICATED && (await this.#token()) !== this.#shownToken;
+  }
+
   get #isDone() {
     return this.#closing && this.#unacked.length === 0;
   }
 
   async #streamToItsEnd() {
-    const client = new bridge.Publisher(this.#address, grpc.credentials.createInsecure(), channelOptions);
-    const stream = client.Publish();
+    const metadata = new grpc.Metadata();
+    this.#shownToken = await this.#token();
+    if (this.#shownToken) metadata.set('authorization', `Bearer ${this.#shownToken}`);
+    const client = new bridge.Publisher(this.#address, this.#credentials, channelOptions);
+    const stream = client.Publish(metadata);
     let hasAcked = false;
     let retryAfterMs = 0;
 

@@ -37,14 +37,19 @@ class Publisher:
     keys: what the bridge already has, it does not take twice. Threads may share a publisher.
 
     window: how many events may wait for their ack.
+    credentials: those of the connection (grpc.ssl_channel_credentials); None for one without TLS.
+    token(): returns a token. Called for each stream, so that a new one follows one that has expired.
     on_rejected(event, rejection): called for an event that the bridge does not accept.
     on_reconnect(reason, delay_seconds): called before the publisher connects again.
     """
 
-    def __init__(self, address, *, window=1000, on_rejected=None, on_reconnect=None):
+    def __init__(self, address, *, window=1000, credentials=None, token=None, on_rejected=None, on_reconnect=None):
         self.last_id = ""
         self._address = address
         self._window = window
+        self._credentials = credentials
+        self._token = token or (lambda: None)
+        self._shown_token = None
         self._on_rejected = on_rejected or (lambda event, rejection: None)
         self._on_reconnect = on_reconnect or (lambda reason, delay: None)
         self._run = uuid.uuid4()
@@ -88,7 +93,7 @@ class Publisher:
             with self._changed:
                 if self._is_done():
                     return
-                if call.code() in FATAL:
+                if call.code() in FATAL and not self._has_another_token(call):
                     self._failure = RuntimeError(f"Publish: {call.code().name}: {call.details()}")
                     self._changed.notify_all()
                     return
@@ -99,6 +104,10 @@ class Publisher:
                 if self._changed.wait_for(self._is_done, timeout=delay):
                     return
 
+    def _has_another_token(self, call):
+        """A token that was refused, because it has expired or for another reason, is not tried again."""
+        return call.code() == grpc.StatusCode.UNAUTHENTICATED and self._token() != self._shown_token
+
     def _is_done(self):
         return self._is_closing and not self._unacked
 
@@ -107,8 +116,10 @@ class Publisher:
         with self._changed:
             self._stream += 1
             requests = self._requests(self._stream)
-        with grpc.insecure_channel(self._address, CHANNEL_OPTIONS) as channel:
-            call = publisher_pb2_grpc.PublisherStub(channel).Publish(requests)
+        self._shown_token = self._token()
+        metadata = [("authorization", f"Bearer {self._shown_token}")] if self._shown_token else []
+        with self._channel() as channel:
+            call = publisher_pb2_grpc.PublisherStub(channel).Publish(requests, metadata=metadata)
             try:
                 for response in call:
                     for ack in response.acks:
@@ -128,6 +139,11 @@ class Publisher:
             finally:
                 self._leave_stream()
         return call, has_acked, 0
+
+    def _channel(self):
+        if self._credentials:
+            return grpc.secure_channel(self._address, self._credentials, CHANNEL_OPTIONS)
+        return grpc.insecure_channel(self._address, CHANNEL_OPTIONS)
 
     def _leave_stream(self):
         with self._changed:

@@ -1,12 +1,14 @@
 // The publishers of examples/, each with its language's official gRPC library, against connections that are cut and bridges that drain.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { repository, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
+import { bridgeBinary, eventually, repository, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
 import { preparePython } from './python.mjs';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'publishers-'));
@@ -50,14 +52,45 @@ const languages = [
   { name: 'Go, google.golang.org/grpc', prepare: prepareGo, skip: whyNoGo() },
 ];
 
-// Starts the example and writes `lines` to it. `whenEnded` resolves with what it wrote.
-function startExample({ command: [program, ...args], cwd, env }, address, lines) {
-  const child = start(program, [...args, address], { cwd, env, stdio: 'pipe' });
+// Starts the example and writes `lines` to it, which may come one by one. `whenEnded` resolves with what it wrote.
+function startExample({ command: [program, ...args], cwd, env = process.env }, address, lines, moreEnv = {}) {
+  const child = start(program, [...args, address], { cwd, env: { ...env, ...moreEnv }, stdio: 'pipe' });
   let report = '';
   child.stdout.setEncoding('utf8').on('data', (text) => { report += text; });
   child.stdin.on('error', () => {});  // it ended early: the test sees its exit code
-  child.stdin.end(lines.join(''));
+  Readable.from(lines).pipe(child.stdin);
   return { whenEnded: child.ended.then((code) => ({ code, report, errors: child.output })) };
+}
+
+const metrics = async (bridge) => (await fetch(`http://${bridge.admin}/metrics`)).text();
+
+// A bridge that wants a certificate and a token of its publishers, and the environment in which an example shows them. The token is good for
+// two seconds; writeToken puts another in its place.
+async function startClosedBridge() {
+  const directory = mkdtempSync(path.join(scratch, 'closed-'));
+  const file = (name) => path.join(directory, name);
+  run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1', '-subj', '/CN=test', '-addext',
+    'subjectAltName=IP:127.0.0.1', '-keyout', file('key.pem'), '-out', file('certificate.pem')], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const secret = 'a secret for tests that is at least 32 bytes long';
+  writeFileSync(file('secret'), secret);
+  const writeToken = (ttl, signedWith = secret) => {
+    writeFileSync(file('signing'), signedWith);
+    writeFileSync(file('token'), run(bridgeBinary, ['token', '--publish', 'orders.>', '--ttl', ttl, '--key', file('signing')]));
+  };
+  writeToken('2s');
+  const bridge = await startBridge({
+    'grpc.tls.certificate_file': file('certificate.pem'),
+    'grpc.tls.key_file': file('key.pem'),
+    'grpc.tls.client_ca_file': file('certificate.pem'),
+    'auth.jwt.keys': `[{algorithm: HS256, secret_file: ${file('secret')}}]`,
+  });
+  const env = {
+    BRIDGE_CA_FILE: file('certificate.pem'),
+    BRIDGE_CERTIFICATE_FILE: file('certificate.pem'),
+    BRIDGE_KEY_FILE: file('key.pem'),
+    BRIDGE_TOKEN_FILE: file('token'),
+  };
+  return { bridge, env, writeToken };
 }
 
 const numbers = (from, to) => Array.from({ length: to - from + 1 }, (_, index) => String(from + index));
@@ -127,6 +160,31 @@ for (const { name, prepare, skip } of languages) {
       assert.match(errors, /^rejected \(code 3\): orders\.\.1: .+$/m);
       const events = await take(subscribe(`http://${bridge.http}/events?topic=orders.>&replay=all`), 2);
       assert.deepEqual(events.map(({ event = 'message', data }) => [event, data]), [['update', 'before'], ['message', 'after']]);
+      await bridge.stop();
+    });
+
+    test('shows a token and a certificate, and a new token when the old one has expired', async () => {
+      const { bridge, env, writeToken } = await startClosedBridge();
+      async function* lines() {
+        yield lineOf(1);
+        await sleep(1000);
+        writeToken('1h');
+        // Until the first token has expired, and its stream has ended.
+        await eventually(async () => /publishers_refused_total\{reason="expired"\} 1/.test(await metrics(bridge)));
+        yield lineOf(2);
+      }
+      const { code, report, errors } = await startExample(example, bridge.grpc, lines(), env).whenEnded;
+      assert.equal(code, 0, errors);
+      assert.match(report, /^2 published, 0 rejected/);
+      await bridge.stop();
+    });
+
+    test('ends where its token is refused and it has no other', async () => {
+      const { bridge, env, writeToken } = await startClosedBridge();
+      writeToken('1h', 'another secret that is at least 32 bytes long');
+      const { code, errors } = await startExample(example, bridge.grpc, [lineOf(1)], env).whenEnded;
+      assert.notEqual(code, 0);
+      assert.match(errors, /signature is wrong/);
       await bridge.stop();
     });
   });

@@ -39,7 +39,7 @@ import { createParser } from 'eventsource-parser';
 
 export const repository = fileURLToPath(new URL('../../', import.meta.url));
 
-const bridgeBinary = process.env.BRIDGE_BIN ?? `${repository}build/dev/bin/sse-bridge`;
+export const bridgeBinary = process.env.BRIDGE_BIN ?? `${repository}build/dev/bin/sse-bridge`;
 
 // Spawns a program, which gets a SIGTERM when this process ends, however it ends. `child.output` is what it has written to standard error so
 // far; `child.ended` resolves with its exit code, or the signal's name.

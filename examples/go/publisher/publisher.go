@@ -11,8 +11,10 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"grpc-sse-bridge/examples/go/bridgev1"
@@ -22,6 +24,10 @@ import (
 type Options struct {
 	// Window is how many events may wait for their ack. Default: 1,000.
 	Window int
+	// Credentials are those of the connection, TLS with or without a certificate of the client's own. Default: no TLS.
+	Credentials credentials.TransportCredentials
+	// Token returns a token. It is called for each stream, so that a new one follows one that has expired.
+	Token func() (string, error)
 	// OnRejected is called for an event that the bridge does not accept, OnReconnect before the publisher connects
 	// again. Both are called on the publisher's goroutine.
 	OnRejected  func(*bridgev1.Event, *bridgev1.Rejection)
@@ -40,17 +46,21 @@ type Publisher struct {
 	err     error                // read after ended
 
 	// Of the goroutine of keepConnected.
-	run       string // makes the idempotency keys of this publisher its own
-	published int
-	unacked   []*bridgev1.PublishRequest
-	isClosing bool
-	lastID    string
+	run        string // makes the idempotency keys of this publisher its own
+	published  int
+	unacked    []*bridgev1.PublishRequest
+	isClosing  bool
+	shownToken string
+	lastID     string
 }
 
 // New starts a publisher. Close ends it.
 func New(address string, options Options) *Publisher {
 	if options.Window == 0 {
 		options.Window = 1000
+	}
+	if options.Credentials == nil {
+		options.Credentials = insecure.NewCredentials()
 	}
 	if options.OnRejected == nil {
 		options.OnRejected = func(*bridgev1.Event, *bridgev1.Rejection) {}
@@ -103,8 +113,13 @@ func (p *Publisher) keepConnected() error {
 		}
 		switch status.Code(end.reason) {
 		// Sending the same again is no use. Every other end of a stream is followed by a new one.
-		case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unauthenticated, codes.Unimplemented:
+		case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unimplemented:
 			return fmt.Errorf("publish: %w", end.reason)
+		case codes.Unauthenticated:
+			// A token that was refused, because it has expired or for another reason, is not tried again.
+			if token, err := p.token(); err != nil || token == p.shownToken {
+				return fmt.Errorf("publish: %w", end.reason)
+			}
 		}
 		if end.hasAcked {
 			failures = 0
@@ -114,6 +129,13 @@ func (p *Publisher) keepConnected() error {
 		p.options.OnReconnect(end.reason, delay)
 		time.Sleep(delay)
 	}
+}
+
+func (p *Publisher) token() (string, error) {
+	if p.options.Token == nil {
+		return "", nil
+	}
+	return p.options.Token()
 }
 
 // streamEnd is what became of one stream.
@@ -126,10 +148,18 @@ type streamEnd struct {
 func (p *Publisher) streamToItsEnd() streamEnd {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	token, err := p.token()
+	if err != nil {
+		return streamEnd{reason: status.Error(codes.Unavailable, err.Error())}
+	}
+	p.shownToken = token
+	if token != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	}
 	// Each stream gets a connection of its own, so that a load balancer may send it to another replica. The keepalive
 	// notices a bridge that vanished without a word.
 	connection, err := grpc.NewClient(p.address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(p.options.Credentials),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}))
 	if err != nil {
 		return streamEnd{reason: status.Error(codes.InvalidArgument, err.Error())}
