@@ -88,7 +88,8 @@ export class Publisher extends EventEmitter {
     for (let failures = 0; ; failures += 1) {
       const { status, hasAcked, retryAfterMs } = await this.#streamToItsEnd();
       if (this.#isDone) return;
-      if (fatal.has(status.code) && !(await this.#hasAnotherToken(status))) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
+      const isFatal = fatal.has(status.code) && !(await this.#hasAnotherToken(status));
+      if (isFatal) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
       if (hasAcked) failures = 0;
       const delayMs = Math.max(retryAfterMs, Math.min(30_000, 100 * 2 ** failures) * (0.5 + Math.random()));
       this.emit('reconnect', `${grpc.status[status.code]} ${status.details}`, delayMs);
