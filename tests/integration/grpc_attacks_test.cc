@@ -1,0 +1,261 @@
+// Attacks on the gRPC side of the real binary. What each is held to without a word: somebody else's publishing goes on
+// meanwhile, and when the attacker has gone the bridge has given back what it took; where gRPC has no bound, that
+// publishing goes on afterwards.
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "tests/support/bridge_process.h"
+#include "tests/support/http2_frames.h"
+#include "tests/support/publisher.h"
+#include "tests/support/raw_http.h"
+
+namespace bridge::test {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Frame(FrameType type, uint32_t stream, absl::string_view payload) {
+  return Http2Frame(type, 0, stream, payload);
+}
+
+class GrpcAttack : public ::testing::Test {
+ protected:
+  GrpcAttack() {
+    publisher_.Publish(TextEvent("bystander", "x"));
+    resident_bytes_before_ = bridge_.ResidentBytes();
+    bystander_ = std::thread([this] {
+      while (!is_over_) {
+        const absl::Time start = absl::Now();
+        publisher_.Publish(TextEvent("bystander", "x"));
+        latencies_.push_back(absl::Now() - start);
+        absl::SleepFor(absl::Milliseconds(5));
+      }
+    });
+  }
+
+  void TearDown() override {
+    is_over_ = true;
+    bystander_.join();
+    ASSERT_FALSE(latencies_.empty());
+    std::sort(latencies_.begin(), latencies_.end());
+    if (is_bounded_) {
+      EXPECT_LT(latencies_[latencies_.size() / 2], absl::Milliseconds(100));
+      EXPECT_LT(latencies_.back(), absl::Seconds(5));
+    }
+    EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publishers", 0));
+    EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publish_ack_bytes", 0));
+    EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publish_bytes_in_flight", 0));
+    if (CanMeasureMemory() && is_bounded_) {
+      constexpr uint64_t kKept = uint64_t{64} << 20;  // by the allocator, and by the bystander's history
+      EXPECT_TRUE(
+          Eventually([&] { return bridge_.ResidentBytes() < resident_bytes_before_ + kKept; }, absl::Seconds(20)))
+          << bridge_.ResidentBytes() << " after " << resident_bytes_before_;
+    }
+  }
+
+  // Whether the connection is still served: a PING is answered.
+  static bool IsServed(RawConnection& connection) {
+    connection.Send(Frame(FrameType::kPing, 0, "12345678"));
+    std::string answer;
+    while (answer.find("12345678") == std::string::npos && !connection.has_ended()) {
+      const std::string more = connection.Receive();
+      EXPECT_TRUE(!more.empty() || connection.has_ended()) << "neither an answer nor an end";
+      if (more.empty()) {
+        break;
+      }
+      answer += more;
+    }
+    return !connection.has_ended();
+  }
+
+  const BridgeProcess bridge_{{"grpc.send_timeout=1s", "log.history.max_events=1000"}};
+  Publisher publisher_{bridge_.grpc_target(), Publisher::Channel::kOwn};
+  // False for what gRPC 1.51 has no bound for: of that only a certificate keeps a stranger (docs/publishers.md).
+  bool is_bounded_ = true;
+
+ private:
+  uint64_t resident_bytes_before_ = 0;
+  std::atomic<bool> is_over_{false};
+  std::vector<absl::Duration> latencies_;
+  std::thread bystander_;
+};
+
+enum class Outcome { kEnds, kGoesOn };
+
+struct BadFrames {
+  std::string name;
+  std::string bytes;
+  Outcome outcome = Outcome::kEnds;
+};
+
+void PrintTo(const BadFrames& bad, std::ostream* out) { *out << bad.name; }
+
+class MalformedFrames : public GrpcAttack, public ::testing::WithParamInterface<BadFrames> {};
+
+TEST_P(MalformedFrames, EndTheirConnectionOrAreIgnored) {
+  for (int i = 0; i < 20; ++i) {
+    RawConnection connection(bridge_.grpc_port());
+    connection.Send(Http2Preface());
+    connection.Send(GetParam().bytes);
+    EXPECT_EQ(IsServed(connection) ? Outcome::kGoesOn : Outcome::kEnds, GetParam().outcome);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, MalformedFrames,
+    ::testing::Values(BadFrames{"SettingsOfAWrongSize", Frame(FrameType::kSettings, 0, "12345")},
+                      BadFrames{"SettingsOnAStream", Frame(FrameType::kSettings, 1, "")},
+                      BadFrames{"AWindowTooLarge",
+                                Frame(FrameType::kSettings, 0, absl::string_view("\x00\x04\xff\xff\xff\xff", 6))},
+                      BadFrames{"DataWithoutAStream", Frame(FrameType::kData, 0, "x"), Outcome::kGoesOn},
+                      BadFrames{"AFrameTooLarge", Frame(FrameType::kData, 1, std::string(1 << 20, 'x'))},
+                      BadFrames{"PingOfAWrongSize", Frame(FrameType::kPing, 0, "1234567")},
+                      BadFrames{"ResetOfAWrongSize", Frame(FrameType::kReset, 1, "123")},
+                      BadFrames{"WindowUpdateOfNothing",
+                                Frame(FrameType::kWindowUpdate, 0, absl::string_view("\x00\x00\x00\x00", 4))},
+                      BadFrames{"GoawayOfAWrongSize", Frame(FrameType::kGoaway, 0, "1")},
+                      BadFrames{"ContinuationOfNothing", Frame(FrameType::kContinuation, 1, "x")},
+                      BadFrames{"HeadersThatAnotherFrameInterrupts",
+                                absl::StrCat(Http2Frame(FrameType::kHeaders, 0, 1, HeaderBlock({{":method", "POST"}})),
+                                             Frame(FrameType::kPing, 0, "12345678"))},
+                      BadFrames{"HeadersOfAnEvenStream",
+                                absl::StrCat(CallHeaders(3, "Publish"), Http2Frame(FrameType::kHeaders, kEndHeaders, 2,
+                                                                                   HeaderBlock({{":method", "POST"}}))),
+                                Outcome::kGoesOn},
+                      BadFrames{"PushFromAClient", Frame(FrameType::kPushPromise, 1, "1234"), Outcome::kGoesOn}),
+    [](const auto& test) { return test.param.name; });
+
+TEST_F(GrpcAttack, NoHttp2IsNotAnswered) {
+  for (const std::string& bytes : {std::string("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"), std::string(100'000, '\0'),
+                                   std::string("\x16\x03\x01")}) {
+    RawConnection connection(bridge_.grpc_port());
+    connection.Send(bytes);
+    if (bytes.size() < 24) {
+      connection.CloseWriting();  // shorter than a preface
+    }
+    EXPECT_TRUE(connection.ReceiveToEnd().has_value());
+  }
+}
+
+TEST_F(GrpcAttack, HeadersWithoutAnEndAreOutlived) {
+  is_bounded_ = false;
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  connection.Send(Http2Frame(FrameType::kHeaders, 0, 1, HeaderBlock({{":method", "POST"}})));
+  const std::string more = Http2Frame(FrameType::kContinuation, 0, 1, HeaderBlock({{"x", std::string(10'000, 'x')}}));
+  for (int i = 0; i < 20'000 && connection.Send(more); ++i) {  // 200 MB
+  }
+  connection.Reset();
+}
+
+TEST_F(GrpcAttack, AGiantMessageEndsItsCall) {
+  v1::PublishRequest request;
+  *request.add_events() = TextEvent("a", std::string(20'000'000, 'x'));
+  for (int i = 0; i < 3; ++i) {
+    v1::Ack ack;
+    EXPECT_EQ(Publisher(bridge_.grpc_target(), Publisher::Channel::kOwn).TryPublish(request, &ack).error_code(),
+              grpc::StatusCode::RESOURCE_EXHAUSTED);
+  }
+}
+
+TEST_F(GrpcAttack, AThousandStreamsOfAConnectionAreTakenAndNoMore) {
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  connection.Receive();
+  // The bridge's SETTINGS hold from here on.
+  constexpr uint8_t kAcknowledged = 0x1;
+  connection.Send(Http2Frame(FrameType::kSettings, kAcknowledged, 0, ""));
+  for (uint32_t i = 0; i < 1000; ++i) {
+    connection.Send(CallHeaders(2 * i + 1, "Publish"));
+  }
+  EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publishers", 1000));
+  EXPECT_TRUE(IsServed(connection));
+  connection.Send(CallHeaders(2001, "Publish"));
+  EXPECT_FALSE(IsServed(connection));
+  EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publishers", 0));
+}
+
+TEST_F(GrpcAttack, AFloodOfResetsIsOutlived) {
+  is_bounded_ = false;
+  constexpr uint32_t kStreams = 100'000;
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  for (uint32_t i = 0; i < kStreams; i += 100) {
+    std::string burst;
+    for (uint32_t j = i; j < i + 100; ++j) {
+      absl::StrAppend(&burst, CallHeaders(2 * j + 1, "Publish"),
+                      Frame(FrameType::kReset, 2 * j + 1, absl::string_view("\x00\x00\x00\x08", 4)));
+    }
+    if (!connection.Send(burst)) {
+      break;  // it may end this
+    }
+  }
+  connection.Reset();
+}
+
+TEST_F(GrpcAttack, DeadlinesOfAnyKindEndTheirStreamAtMost) {
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  uint32_t stream = 1;
+  for (const std::string value : {"1n", "0S", "99999999H", "999999999999H", "-1S", "S", "", "1x", "1 S"}) {
+    connection.Send(CallHeaders(stream, "Publish", {{"grpc-timeout", value}}));
+    stream += 2;
+  }
+  EXPECT_TRUE(IsServed(connection));
+  connection.Reset();
+}
+
+TEST_F(GrpcAttack, MetadataAreBounded) {
+  grpc::ClientContext context;
+  context.AddMetadata("x", std::string(100'000, 'x'));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  Publisher publisher(bridge_.grpc_target(), Publisher::Channel::kOwn);
+  v1::PublishRequest request;
+  v1::Ack ack;
+  const grpc::Status status = publisher.stub().PublishOnce(&context, request, &ack);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(GrpcAttack, AnswersThatNobodyTakesAreGivenUp) {
+  // A client that lets nothing through on its streams, and asks for a thousand rejections on each.
+  const std::string no_window = Frame(FrameType::kSettings, 0, absl::string_view("\x00\x04\x00\x00\x00\x00", 6));
+  std::string request;
+  for (int i = 0; i < 1000; ++i) {
+    absl::StrAppend(&request, "\x12", absl::string_view("\0", 1));
+  }
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  connection.Send(no_window);
+  for (uint32_t i = 0; i < 200; ++i) {
+    const uint32_t stream = 2 * i + 1;
+    connection.Send(CallHeaders(stream, i % 2 == 0 ? "PublishOnce" : "Publish"));
+    connection.Send(
+        Http2Frame(FrameType::kData, kEndStream, stream, GrpcMessage(request, static_cast<uint32_t>(request.size()))));
+    connection.Receive(absl::Milliseconds(1));  // frames about the connection itself
+  }
+  EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publishers_timed_out_total", 200, absl::Seconds(20)));
+  EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publish_ack_bytes", 0));
+  connection.Reset();
+}
+
+TEST_F(GrpcAttack, GrpcOnTheHttpPortIsToldTheVersions) {
+  RawConnection connection(bridge_.http_port());
+  connection.Send(Http2Preface());
+  connection.Send(CallHeaders(1, "Publish"));
+  const auto answer = connection.ReceiveToEnd();
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_THAT(*answer, HasSubstr("HTTP/1.1 505 "));
+}
+
+}  // namespace
+}  // namespace bridge::test
