@@ -229,6 +229,22 @@ void AddConnections(const MetricsSources& sources, Page* page) {
       .Value(connections.unsent_bytes.value());
 }
 
+void AddTls(const MetricsSources& sources, Page* page) {
+  if (sources.handshakes == nullptr) {
+    return;
+  }
+  const http::HandshakeMetrics& handshakes = sources.handshakes->metrics();
+  page->Gauge("http_tls_handshakes", "Connections whose TLS handshake is not done.").Value(handshakes.waiting.value());
+  page->Counter("http_tls_handshakes_total", "TLS handshakes, by what became of them.")
+      .Value(handshakes.done.value(), {Label("result", "done")})
+      .Value(handshakes.failed.value(), {Label("result", "failed")})
+      .Value(handshakes.timed_out.value(), {Label("result", "timed_out")})
+      .Value(handshakes.crowded.value(), {Label("result", "crowded")})
+      .Value(handshakes.not_tls.value(), {Label("result", "not_tls")});
+  page->Gauge("http_tls_certificate_valid_until_seconds", "When the certificate ends, in Unix time.")
+      .Value(absl::ToDoubleSeconds(sources.handshakes->tls().valid_until() - absl::UnixEpoch()));
+}
+
 void AddLoops(const MetricsSources& sources, Page* page) {
   page->Gauge("loop_longest_turn_seconds",
               "The longest turn of an event loop since the last scrape: nothing of that loop went out meanwhile.");
@@ -258,6 +274,7 @@ std::string MetricsPage(const MetricsSources& sources) {
   AddLog(sources, &page);
   AddPublishers(sources, &page);
   AddConnections(sources, &page);
+  AddTls(sources, &page);
   AddLoops(sources, &page);
   return page.Text();
 }

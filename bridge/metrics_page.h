@@ -6,6 +6,7 @@
 #include "bridge/http/connection.h"
 #include "bridge/http/events_handlers.h"
 #include "bridge/http/tickets_handlers.h"
+#include "bridge/http/tls_handshakes.h"
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
@@ -20,6 +21,8 @@ struct MetricsSources {
   // nullptr where there are no tickets.
   const http::TicketsHandlers* tickets;
   const http::ConnectionMetrics* connections;
+  // nullptr without TLS.
+  const http::TlsHandshakes* handshakes;
   const rpc::RpcMetrics* rpc;
   const rpc::RateLimiter* rates;
   const log::EventLog* log;

@@ -78,6 +78,7 @@ absl::Status Server::Start() {
   transcoder_ = std::make_unique<payload::Transcoder>(std::move(transcoder));
   ASSIGN_OR_RETURN(auth_, OpenAuth(config_.auth(), &file_watcher_));
   ASSIGN_OR_RETURN(grpc_certificate_, OpenGrpcCertificate(config_.grpc().tls(), &file_watcher_));
+  ASSIGN_OR_RETURN(tls_, OpenTls(config_.http(), &file_watcher_));
   RETURN_IF_ERROR(StartLog());
   RETURN_IF_ERROR(StartAdmin());
   RETURN_IF_ERROR(StartHttp());
@@ -88,7 +89,10 @@ absl::Status Server::Start() {
   log_timer_ = std::make_unique<ControlTimer>([this] { WatchLog(); });
   WatchLog();
   file_watcher_.Start();
-  ops::LogInfo("listening", {{"http", http_->address()}, {"grpc", grpc_->address()}, {"admin", admin_->address()}});
+  ops::LogInfo("listening", {{"http", http_->address()},
+                             {"grpc", grpc_->address()},
+                             {"admin", admin_->address()},
+                             {"http_tls", tls_ != nullptr}});
   return absl::OkStatus();
 }
 
@@ -96,6 +100,7 @@ absl::Status Server::Check(const config::v1::Config& config) {
   RETURN_IF_ERROR(CreateTranscoder(config).status());
   FileWatcher watcher;
   RETURN_IF_ERROR(OpenGrpcCertificate(config.grpc().tls(), &watcher).status());
+  RETURN_IF_ERROR(OpenTls(config.http(), &watcher).status());
   return OpenAuth(config.auth(), &watcher).status();
 }
 
@@ -195,6 +200,7 @@ std::string Server::Metrics() const {
   MetricsSources sources{.events = events_.get(),
                          .tickets = tickets_.get(),
                          .connections = &http_->metrics(),
+                         .handshakes = http_->handshakes(),
                          .rpc = &service_->metrics(),
                          .rates = &service_->limiter(),
                          .log = log_.get(),
@@ -210,8 +216,9 @@ std::string Server::Metrics() const {
 void Server::TrimMemory() {
   control_->AssertOnLoop();
   constexpr uint64_t kBytesPerStream = 1024;
+  constexpr uint64_t kBytesPerTlsStream = 14 * 1024;
   constexpr uint64_t kWorthIt = uint64_t{1} << 20;
-  uint64_t held = events_->open_streams() * kBytesPerStream;
+  uint64_t held = events_->open_streams() * (tls_ == nullptr ? kBytesPerStream : kBytesPerTlsStream);
   for (const auto& hub : hubs_) {
     held += hub->metrics().history_bytes.value();
   }

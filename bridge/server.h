@@ -24,6 +24,7 @@
 #include "bridge/http/gate.h"
 #include "bridge/http/http_server.h"
 #include "bridge/http/tickets_handlers.h"
+#include "bridge/http/tls_context.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
 #include "bridge/hub/store_reader.h"
@@ -81,6 +82,8 @@ class Server {
   void NoteUnusableLog(const absl::Status& why);
   // Tells publishers' load balancers, and the operator, when the store goes away and comes back.
   void WatchLog();
+  // nullptr where the configuration names no certificate. Its files are watched by `watcher`.
+  static absl::StatusOr<std::unique_ptr<http::TlsContext>> OpenTls(const config::v1::Http& http, FileWatcher* watcher);
   absl::Status StartHttp();
   absl::Status StartAdmin();
   absl::Status StartGrpc();
@@ -108,6 +111,7 @@ class Server {
   // In the order of construction; they are destroyed in the reverse order, but for what ~Server says.
   FileWatcher file_watcher_;
   OpenedAuth auth_;
+  std::unique_ptr<http::TlsContext> tls_;
   hub::Feed feed_;
   std::vector<std::unique_ptr<loop::LoopThread>> loops_;
   std::unique_ptr<payload::Transcoder> transcoder_;

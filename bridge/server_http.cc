@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/status_macros.h"
 #include "bridge/config/listener.h"
 #include "bridge/config/validate_auth.h"
 #include "bridge/config/value_syntax.h"
@@ -71,6 +72,20 @@ std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<http::TlsContext>> Server::OpenTls(const config::v1::Http& http, FileWatcher* watcher) {
+  const config::v1::Tls& tls = http.tls();
+  if (tls.certificate_file().empty()) {
+    return nullptr;
+  }
+  ASSIGN_OR_RETURN(std::unique_ptr<http::TlsContext> context,
+                   http::TlsContext::Open({.section = "http.tls",
+                                           .certificate_file = tls.certificate_file(),
+                                           .key_file = tls.key_file(),
+                                           .client_ca_file = tls.client_ca_file()}));
+  watcher->Add([target = context.get()] { return target->Reload(); });
+  return context;
+}
+
 absl::Status Server::StartHttp() {
   control_->AssertOnLoop();
   const config::v1::Http& http = config_.http();
@@ -105,8 +120,8 @@ absl::Status Server::StartHttp() {
   }
   dispatcher_->SetFinisher(
       [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
-  http_ =
-      std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http), cors_.get());
+  http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http), cors_.get(),
+                                             tls_.get());
   const config::Address address = config::ListenAddress(http.address());
   return http_->Listen(address.host, address.port);
 }

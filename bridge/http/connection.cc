@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <sys/uio.h>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -22,6 +21,9 @@ constexpr size_t kLingerBytesMax = size_t{64} << 10;
 constexpr absl::Duration kLingerTime = absl::Seconds(2);
 // A client that sends its requests without waiting for answers gets so many of them before others have their turn.
 constexpr int kAnswersInTurnMax = 16;
+// The same for one that sends a byte a record.
+constexpr int kReadsInTurnMax = 64;
+constexpr char kTlsHandshakeRecord = 22;  // RFC 8446 §5.1
 
 // The unspecified address where there is none any more.
 base::IpAddress PeerOf(int fd) {
@@ -35,15 +37,27 @@ base::IpAddress PeerOf(int fd) {
 
 }  // namespace
 
-void Connection::Start(ConnectionContext* context, int fd) {
+Connection* Connection::Create(ConnectionContext* context, Transport transport) {
   context->loop->AssertOnLoop();
-  auto* connection = new Connection(context, fd);  // owns itself
-  if (!context->loop->Watch(fd, connection).ok()) {
-    close(fd);
+  auto* connection = new Connection(context, std::move(transport));  // owns itself
+  if (!context->loop->Watch(connection->transport_.fd(), connection).ok()) {
     delete connection;
-    return;
+    return nullptr;
   }
-  connection->SetDeadline(context->limits.idle_timeout);
+  return connection;
+}
+
+void Connection::Start(ConnectionContext* context, Transport transport) {
+  if (Connection* connection = Create(context, std::move(transport))) {
+    connection->SetDeadline(context->limits.idle_timeout);
+  }
+}
+
+void Connection::StartRefused(ConnectionContext* context, Transport transport, const Refusal& refusal) {
+  if (Connection* connection = Create(context, std::move(transport))) {
+    connection->Refuse(refusal);
+    connection->Send();
+  }
 }
 
 void Connection::CloseAll(ConnectionContext* context) {
@@ -52,7 +66,14 @@ void Connection::CloseAll(ConnectionContext* context) {
   }
 }
 
-Connection::Connection(ConnectionContext* context, int fd) : context_(context), fd_(fd) {
+void Connection::StartLingering(ConnectionContext* context, Transport transport) {
+  if (Connection* connection = Create(context, std::move(transport))) {
+    connection->Linger();
+  }
+}
+
+Connection::Connection(ConnectionContext* context, Transport transport)
+    : context_(context), transport_(std::move(transport)) {
   context_->connections.push_back(*this);
   context_->metrics->open.Add(1);
 }
@@ -66,14 +87,27 @@ Connection::~Connection() {
 
 void Connection::SetDeadline(absl::Duration after) {
   context_->loop->AssertOnLoop();
+  deadline_ = base::MonotonicClock::now() + absl::ToChronoNanoseconds(after);
   context_->loop->Schedule(*this, absl::ToChronoNanoseconds(after));
 }
 
-void Connection::OnReady(uint32_t events) {
+void Connection::Yield() {
+  context_->loop->AssertOnLoop();
+  is_yielding_ = true;
+  context_->loop->Schedule(*this, base::MonotonicClock::duration::zero());
+}
+
+void Connection::BeginTurn() {
+  context_->loop->AssertOnLoop();
+  reads_in_turn_ = 0;
   answered_in_turn_ = 0;
   if (std::exchange(is_yielding_, false)) {
-    SetDeadline(context_->limits.head_timeout);
+    context_->loop->Schedule(*this, deadline_ - base::MonotonicClock::now());
   }
+}
+
+void Connection::OnReady(uint32_t events) {
+  BeginTurn();
   has_unread_input_ = has_unread_input_ || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if (state_ == State::kWriting && !Send()) {
     return;
@@ -86,9 +120,14 @@ void Connection::OnReady(uint32_t events) {
 bool Connection::Receive() {
   // The client may be ahead by a request, not by more: the rest stays in the socket, and TCP slows it down.
   const size_t input_max = context_->limits.head_bytes_max + kReceiveBytes;
-  while (has_unread_input_ && !is_input_ended_ && (state_ == State::kLingering || input_.size() < input_max)) {
+  while (has_unread_input_ && !is_input_ended_ && !is_yielding_ &&
+         (state_ == State::kLingering || input_.size() < input_max)) {
+    if (++reads_in_turn_ > kReadsInTurnMax) {
+      Yield();
+      break;
+    }
     std::array<char, kReceiveBytes> buffer;
-    const ssize_t received = recv(fd_, buffer.data(), buffer.size(), 0);
+    const ssize_t received = transport_.Read(buffer.data(), buffer.size());
     if (received > 0) {
       const auto size = static_cast<size_t>(received);
       if (state_ == State::kLingering) {
@@ -105,9 +144,9 @@ bool Connection::Receive() {
       }
     } else if (received == 0) {
       is_input_ended_ = true;
-    } else if (errno == EAGAIN) {
+    } else if (received == kWouldBlock) {
       has_unread_input_ = false;
-    } else if (errno != EINTR) {
+    } else {
       Close();
       return false;
     }
@@ -122,8 +161,7 @@ bool Connection::Receive() {
 bool Connection::Advance() {
   while (state_ == State::kReading) {
     if (answered_in_turn_ == kAnswersInTurnMax) {
-      is_yielding_ = true;
-      SetDeadline(absl::ZeroDuration());
+      Yield();
       return true;
     }
     Progress progress = pending_ == nullptr ? TakeHead() : Progress::kWhole;
@@ -132,10 +170,11 @@ bool Connection::Advance() {
     }
     if (progress == Progress::kNeedsMore) {
       if (is_input_ended_) {
+        transport_.SayGoodbye();
         Close();
         return false;
       }
-      if (!has_unread_input_) {
+      if (!has_unread_input_ || is_yielding_) {
         return true;
       }
       if (!Receive()) {
@@ -157,6 +196,10 @@ bool Connection::Advance() {
 }
 
 Connection::Progress Connection::TakeHead() {
+  if (!input_.empty() && input_[0] == kTlsHandshakeRecord) {
+    Refuse({.status = 400, .detail = "this port speaks HTTP without TLS: ask it by http://"});
+    return Progress::kRefused;
+  }
   if (absl::StartsWith(input_, "\r\n")) {
     input_.erase(0, 2);  // RFC 9112 §2.2: an empty line in front of a request is ignored
   }
@@ -197,9 +240,10 @@ Connection::Progress Connection::TakeHead() {
   if (head.has_body()) {
     SetDeadline(context_->limits.head_timeout);
     if (head.expects_continue && input_.empty()) {
-      constexpr absl::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      // 25 bytes into an empty socket buffer; a client that does not get them sends its body after a while anyway.
-      [[maybe_unused]] const ssize_t sent = send(fd_, kContinue.data(), kContinue.size(), MSG_NOSIGNAL);
+      Enqueue("HTTP/1.1 100 Continue\r\n\r\n");
+      // What is not sent goes with the answer: a client that does not get it sends its body after a while anyway. And
+      // whether the connection is broken is seen when its body is read.
+      static_cast<void>(Push());
     }
   }
   return Progress::kWhole;
@@ -227,7 +271,7 @@ bool Connection::Answer() {
   context_->loop->AssertOnLoop();
   context_->metrics->requests.Add(1);
   const std::unique_ptr<Pending> request = std::move(pending_);
-  Exchange exchange{.head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(fd_), .park = nullptr};
+  Exchange exchange{.head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(transport_.fd()), .park = nullptr};
   std::string response;
   {
     const Exchange::Scope scope(&exchange);
@@ -235,7 +279,11 @@ bool Connection::Answer() {
   }
   if (exchange.park != nullptr) {
     // Pipelined bytes behind the request are dropped with the rest that a client sends on an open event stream.
-    exchange.park({.fd = fd_, .loop = context_->loop, .watcher = this, .unsent = std::move(response)});
+    Enqueue(std::move(response));
+    exchange.park({.transport = std::move(transport_),
+                   .loop = context_->loop,
+                   .watcher = this,
+                   .unsent = output_.substr(output_sent_)});
     delete this;
     return false;
   }
@@ -262,34 +310,48 @@ void Connection::Refuse(const Refusal& refusal) {
 }
 
 void Connection::Respond(std::string response, bool is_keep_alive) {
-  output_ = std::move(response);
-  output_sent_ = 0;
+  Enqueue(std::move(response));
   is_keep_alive_ = is_keep_alive;
-  context_->metrics->unsent_bytes.Add(output_.size());
   state_ = State::kWriting;
   SetDeadline(context_->limits.send_timeout);
 }
 
-bool Connection::Send() {
+void Connection::Enqueue(std::string bytes) {
+  context_->metrics->unsent_bytes.Add(bytes.size());
+  output_ = output_.empty() ? std::move(bytes) : absl::StrCat(output_, bytes);
+}
+
+bool Connection::Push() {
   while (output_sent_ < output_.size()) {
-    const ssize_t sent = send(fd_, output_.data() + output_sent_, output_.size() - output_sent_, MSG_NOSIGNAL);
-    if (sent > 0) {
-      output_sent_ += static_cast<size_t>(sent);
-      context_->metrics->unsent_bytes.Sub(static_cast<size_t>(sent));
-      SetDeadline(context_->limits.send_timeout);
-    } else if (errno == EAGAIN) {
-      if (context_->metrics->unsent_bytes.value() > context_->limits.unsent_bytes_max) {
-        Close();
-        return false;
-      }
-      return true;
-    } else if (errno != EINTR) {
-      Close();
-      return false;
+    const iovec rest = {.iov_base = output_.data() + output_sent_, .iov_len = output_.size() - output_sent_};
+    const ssize_t sent = transport_.Write(absl::MakeConstSpan(&rest, 1));
+    if (sent <= 0) {
+      return sent == 0;
     }
+    output_sent_ += static_cast<size_t>(sent);
+    context_->metrics->unsent_bytes.Sub(static_cast<size_t>(sent));
   }
   output_ = std::string();
   output_sent_ = 0;
+  return true;
+}
+
+bool Connection::Send() {
+  const size_t sent_before = output_sent_;
+  if (!Push()) {
+    Close();
+    return false;
+  }
+  if (!output_.empty()) {
+    if (context_->metrics->unsent_bytes.value() > context_->limits.unsent_bytes_max) {
+      Close();
+      return false;
+    }
+    if (output_sent_ > sent_before) {
+      SetDeadline(context_->limits.send_timeout);
+    }
+    return true;
+  }
   if (!is_keep_alive_) {
     Linger();
     return Receive();
@@ -302,26 +364,28 @@ bool Connection::Send() {
 void Connection::Linger() {
   state_ = State::kLingering;
   input_ = std::string();
-  shutdown(fd_, SHUT_WR);
+  transport_.EndWriting();
   SetDeadline(kLingerTime);
 }
 
 void Connection::Close() {
   context_->loop->AssertOnLoop();
-  context_->loop->Unwatch(fd_, this);
-  close(fd_);
+  context_->loop->Unwatch(transport_.fd(), this);
   delete this;
 }
 
 void Connection::OnTimer() {
-  if (std::exchange(is_yielding_, false)) {
-    answered_in_turn_ = 0;
-    SetDeadline(context_->limits.head_timeout);
-    Advance();
+  context_->loop->AssertOnLoop();
+  if (is_yielding_ && context_->loop->now() < deadline_) {
+    BeginTurn();
+    if (Receive()) {
+      Advance();
+    }
     return;
   }
   const bool is_request_begun = state_ == State::kReading && (!input_.empty() || pending_ != nullptr);
   if (!is_request_begun) {
+    transport_.SayGoodbye();
     Close();
     return;
   }

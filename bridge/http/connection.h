@@ -17,6 +17,7 @@
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/request_head.h"
+#include "bridge/http/transport.h"
 #include "bridge/loop/event_loop.h"
 
 namespace bridge::http {
@@ -53,8 +54,11 @@ struct ConnectionContext;
 // Lives on its EventLoop; owns itself, and is destroyed when the connection ends or is parked.
 class Connection final : private loop::Watcher, private loop::Timer {
  public:
-  // Takes over `fd`, which is non-blocking.
-  static void Start(ConnectionContext* context, int fd);
+  static void Start(ConnectionContext* context, Transport transport);
+  // The same, and nothing is read of it: the answer is this one.
+  static void StartRefused(ConnectionContext* context, Transport transport, const Refusal& refusal);
+  // The same, where all that there is to say has been said: it is closed so that the client sees that.
+  static void StartLingering(ConnectionContext* context, Transport transport);
 
   // Closes all connections of the context at once.
   static void CloseAll(ConnectionContext* context);
@@ -64,7 +68,9 @@ class Connection final : private loop::Watcher, private loop::Timer {
   friend struct ConnectionContext;
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  Connection(ConnectionContext* context, int fd);
+  Connection(ConnectionContext* context, Transport transport);
+  // nullptr where it cannot be watched.
+  static Connection* Create(ConnectionContext* context, Transport transport);
   ~Connection() override;
 
   void OnReady(uint32_t events) override;
@@ -75,6 +81,13 @@ class Connection final : private loop::Watcher, private loop::Timer {
   bool Advance();
   bool Send();
   bool Answer();
+
+  // Sends of the output what the client takes now; false where the connection is broken.
+  bool Push();
+  void Enqueue(std::string bytes);
+  // Goes on with reading and answering when others have had their turn.
+  void Yield();
+  void BeginTurn();
 
   // What has to come next before a request is whole: nothing (it is), or more bytes.
   enum class Progress { kNeedsMore, kWhole, kRefused };
@@ -87,15 +100,17 @@ class Connection final : private loop::Watcher, private loop::Timer {
   void SetDeadline(absl::Duration after);
 
   ConnectionContext* const context_;
-  const int fd_;
+  Transport transport_;
   State state_ = State::kReading;
   bool is_keep_alive_ = true;
   bool is_input_ended_ = false;
   bool has_unread_input_ = false;
-  // The next request is there, and others have their turn first.
+  // There is more to do, and others have their turn first.
   bool is_yielding_ = false;
-  // Requests answered without the loop having had another turn.
+  // Reads made and requests answered without the loop having had another turn.
+  int reads_in_turn_ = 0;
   int answered_in_turn_ = 0;
+  base::MonotonicTime deadline_;
   size_t lingered_bytes_ = 0;
   std::string input_;
   std::string output_;

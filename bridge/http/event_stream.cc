@@ -1,9 +1,7 @@
 #include "bridge/http/event_stream.h"
 
 #include <array>
-#include <cerrno>
-#include <sys/socket.h>
-#include <unistd.h>
+#include <sys/epoll.h>
 #include <utility>
 
 namespace bridge::http {
@@ -17,45 +15,32 @@ constexpr uint32_t kDroppedBytesMax = 4096;
 void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
                         const hub::StreamTerms& terms, StreamLimits::Place place) {
   hub->loop().AssertOnLoop();
-  auto* stream = new EventStream(socket.fd, hub, std::move(place));  // owns itself
+  auto* stream = new EventStream(std::move(socket.transport), hub, std::move(place));  // owns itself
   socket.loop->AssertOnLoop();
-  socket.loop->Rewatch(socket.fd, socket.watcher, stream);
+  socket.loop->Rewatch(stream->transport_.fd(), socket.watcher, stream);
   hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), terms);
 }
 
-EventStream::EventStream(int fd, hub::Hub* hub, StreamLimits::Place place)
-    : hub_(hub), place_(std::move(place)), fd_(fd) {}
+EventStream::EventStream(Transport transport, hub::Hub* hub, StreamLimits::Place place)
+    : hub_(hub), place_(std::move(place)), transport_(std::move(transport)) {}
 
-ssize_t EventStream::Write(absl::Span<const iovec> pieces) {
-  ssize_t written = 0;
-  if (pieces.size() == 1) {
-    written = send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } else {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(pieces.data());
-    message.msg_iovlen = pieces.size();
-    written = sendmsg(fd_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  }
-  if (written >= 0) {
-    return written;
-  }
-  return errno == EAGAIN ? 0 : -1;
-}
+ssize_t EventStream::Write(absl::Span<const iovec> pieces) { return transport_.Write(pieces); }
 
 void EventStream::OnEnd(hub::EndReason /*reason*/) {
   hub_->loop().AssertOnLoop();
-  hub_->loop().Unwatch(fd_, this);
-  shutdown(fd_, SHUT_WR);
-  close(fd_);
+  hub_->loop().Unwatch(transport_.fd(), this);
+  transport_.EndWriting();
   delete this;
 }
 
 void EventStream::OnReady(uint32_t events) {
   hub_->loop().AssertOnLoop();
-  if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0 && !DropInput()) {
+  // TLS may hold input although the socket has none, and wait for some before it writes.
+  const uint32_t about_all = transport_.is_tls() ? events : 0;
+  if (((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) | about_all) != 0 && !DropInput()) {
     return;
   }
-  if ((events & EPOLLOUT) != 0) {
+  if (((events & EPOLLOUT) | about_all) != 0) {
     hub_->NoteWritable(*this);
   }
 }
@@ -64,16 +49,16 @@ bool EventStream::DropInput() {
   hub_->loop().AssertOnLoop();
   std::array<char, 512> buffer;
   while (true) {
-    const ssize_t received = recv(fd_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    const ssize_t received = transport_.Read(buffer.data(), buffer.size());
     if (received > 0) {
       dropped_bytes_ += static_cast<uint32_t>(received);
       if (dropped_bytes_ > kDroppedBytesMax) {
         hub_->End(*this, hub::EndReason::kFlood);
         return false;
       }
-    } else if (received < 0 && errno == EAGAIN) {
+    } else if (received == kWouldBlock) {
       return true;
-    } else if (received == 0 || errno != EINTR) {
+    } else {
       hub_->End(*this, hub::EndReason::kClientClosed);
       return false;
     }

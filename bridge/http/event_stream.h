@@ -7,6 +7,7 @@
 
 #include "bridge/http/exchange.h"
 #include "bridge/http/stream_limits.h"
+#include "bridge/http/transport.h"
 #include "bridge/hub/hub.h"
 #include "bridge/hub/subscription.h"
 #include "bridge/loop/event_loop.h"
@@ -23,7 +24,7 @@ class EventStream final : public hub::Subscription, private loop::Watcher {
                     const hub::StreamTerms& terms, StreamLimits::Place place);
 
  private:
-  EventStream(int fd, hub::Hub* hub, StreamLimits::Place place);
+  EventStream(Transport transport, hub::Hub* hub, StreamLimits::Place place);
   ~EventStream() override = default;
 
   ssize_t Write(absl::Span<const iovec> pieces) override;
@@ -34,7 +35,8 @@ class EventStream final : public hub::Subscription, private loop::Watcher {
 
   hub::Hub* const hub_;
   const StreamLimits::Place place_;
-  const int fd_;
+  // In whose last bytes the next member fits: there are many streams.
+  [[no_unique_address]] Transport transport_;
   uint32_t dropped_bytes_ = 0;
 };
 

@@ -8,6 +8,7 @@
 
 #include "bridge/base/ip_address.h"
 #include "bridge/http/request_head.h"
+#include "bridge/http/transport.h"
 
 namespace bridge::loop {
 class EventLoop;
@@ -16,11 +17,10 @@ class Watcher;
 
 namespace bridge::http {
 
-// A connection's socket on its way from the HTTP server to who goes on with it.
+// A connection on its way from the HTTP server to who goes on with it.
 struct ParkedSocket {
-  // Now owned by the receiver, and watched on the loop by `watcher`, from which it has to be taken over
-  // (EventLoop::Rewatch).
-  int fd;
+  // Watched on the loop by `watcher`, from which it has to be taken over (EventLoop::Rewatch).
+  Transport transport;
   loop::EventLoop* loop;
   loop::Watcher* watcher;
   // What has been written to the connection and not been sent: the response's head and the first content.

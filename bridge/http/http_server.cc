@@ -1,8 +1,10 @@
 #include "bridge/http/http_server.h"
 
+#include <algorithm>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <thread>
 #include <utility>
 
 #include "absl/synchronization/blocking_counter.h"
@@ -16,6 +18,8 @@ namespace {
 // overhead.
 constexpr int kSendBufferBytes = 64 << 10;
 
+constexpr size_t kHandshakeThreadsMax = 4;
+
 void SetSocketOptions(int fd, const ConnectionLimits& limits) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -28,7 +32,7 @@ void SetSocketOptions(int fd, const ConnectionLimits& limits) {
 }  // namespace
 
 HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
-                       const ConnectionLimits& limits, const Cors* cors)
+                       const ConnectionLimits& limits, const Cors* cors, const TlsContext* tls)
     : accept_loop_(accept_loop), limits_(limits) {
   for (loop::EventLoop* loop : loops) {
     contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{.loop = loop,
@@ -38,10 +42,16 @@ HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop
                                                                               .metrics = &metrics_,
                                                                               .cors = cors}));
   }
+  if (tls != nullptr) {
+    const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, kHandshakeThreadsMax);
+    handshakes_ = std::make_unique<TlsHandshakes>(
+        tls, TlsHandshakes::Options{.threads = threads, .timeout = limits.head_timeout});
+  }
 }
 
 HttpServer::~HttpServer() {
   listener_ = nullptr;
+  handshakes_ = nullptr;
   for (auto& context : contexts_) {
     if (context->loop == accept_loop_) {
       Connection::CloseAll(context.get());
@@ -74,9 +84,13 @@ void HttpServer::Distribute(std::vector<int> fds) {
     if (shares[i].empty()) {
       continue;
     }
+    if (handshakes_ != nullptr) {
+      handshakes_->Take(std::move(shares[i]), contexts_[i].get());
+      continue;
+    }
     contexts_[i]->loop->Post([context = contexts_[i].get(), share = std::move(shares[i])] {
       for (const int fd : share) {
-        Connection::Start(context, fd);
+        Connection::Start(context, Transport(fd));
       }
     });
   }

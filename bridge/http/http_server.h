@@ -13,18 +13,20 @@
 #include "bridge/http/connection.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/listener.h"
+#include "bridge/http/tls_handshakes.h"
 #include "bridge/loop/event_loop.h"
 
 namespace bridge::http {
 
 // Accepts connections on one loop and hands them, in turn, to the loops that serve them.
 //
-// Lives on `accept_loop`. The loops and the dispatcher outlive it; on destruction the loops must run, and its
-// connections are closed.
+// Lives on `accept_loop`. The loops, the dispatcher and the TLS context outlive it; on destruction the loops must run,
+// and its connections are closed.
 class HttpServer {
  public:
+  // `cors` for answers that no handler gives. With `tls` connections are TLS, else plain.
   HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
-             const ConnectionLimits& limits, const Cors* cors = nullptr);
+             const ConnectionLimits& limits, const Cors* cors = nullptr, const TlsContext* tls = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;
@@ -36,6 +38,8 @@ class HttpServer {
   void StopListening() { listener_ = nullptr; }
 
   const ConnectionMetrics& metrics() const { return metrics_; }
+  // nullptr where connections are plain.
+  const TlsHandshakes* handshakes() const { return handshakes_.get(); }
 
  private:
   void Distribute(std::vector<int> fds);
@@ -45,6 +49,7 @@ class HttpServer {
   ConnectionMetrics metrics_;
   // Each is used on its own loop only.
   std::vector<std::unique_ptr<ConnectionContext>> contexts_;
+  std::unique_ptr<TlsHandshakes> handshakes_;
   size_t next_ = 0;
   std::unique_ptr<Listener> listener_;
 };

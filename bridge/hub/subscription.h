@@ -41,7 +41,8 @@ class Subscription : private loop::Timer {
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
   // Hands bytes to the transport without waiting. Returns how many it took (fewer, also 0: Hub::NoteWritable is called
-  // when it takes more again), or -1 where the transport is broken.
+  // when it takes more again, and a piece of which a part was taken is gone on with first), or a negative number where
+  // the transport is broken.
   virtual ssize_t Write(absl::Span<const iovec> pieces) = 0;
 
   // The stream is over and no longer in the hub; destroy it. After a graceful end everything written includes the
