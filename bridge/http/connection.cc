@@ -271,7 +271,8 @@ bool Connection::Answer() {
   context_->loop->AssertOnLoop();
   context_->metrics->requests.Add(1);
   const std::unique_ptr<Pending> request = std::move(pending_);
-  Exchange exchange{.head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(transport_.fd()), .park = nullptr};
+  Exchange exchange{
+      .head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(transport_.fd()), .park = nullptr};
   std::string response;
   {
     const Exchange::Scope scope(&exchange);

@@ -34,11 +34,11 @@ constexpr char kSecret[] = "a secret for tests that is at least 32 bytes long";
 // The files of a bridge's TLS in a directory of their own.
 class TlsFiles {
  public:
-  explicit TlsFiles(const Certified& own) { Write(own); }
+  explicit TlsFiles(const IssuedCertificate& own) { Write(own); }
 
-  void Write(const Certified& own) const {
-    WriteFile("key.pem", own.key);
-    WriteFile("certificate.pem", own.certificate);
+  void Write(const IssuedCertificate& own) const {
+    WriteFile("key.pem", own.key_pem);
+    WriteFile("certificate.pem", own.certificate_pem);
   }
   // Returns the path.
   std::string WriteFile(const std::string& name, const std::string& content) const {
@@ -65,9 +65,10 @@ std::vector<std::string> Joined(std::vector<std::string> a, const std::vector<st
 std::string TargetOf(const BridgeProcess& bridge) { return absl::StrCat("localhost:", bridge.grpc_port()); }
 
 // Who trusts `authority`, and shows `own` where there is one.
-std::shared_ptr<grpc::ChannelCredentials> Trusting(const Authority& authority, const Certified& own = {}) {
+std::shared_ptr<grpc::ChannelCredentials> Trusting(const CertificateAuthority& authority,
+                                                   const IssuedCertificate& own = {}) {
   return grpc::SslCredentials(
-      {.pem_root_certs = authority.certificate(), .pem_private_key = own.key, .pem_cert_chain = own.certificate});
+      {.pem_root_certs = authority.pem(), .pem_private_key = own.key_pem, .pem_cert_chain = own.certificate_pem});
 }
 
 // One try, without waiting for the connection to come.
@@ -82,11 +83,12 @@ grpc::Status TryOnce(const std::string& target, const std::shared_ptr<grpc::Chan
 }
 
 TEST(PublisherTls, IsForThoseWhoTrustTheCertificateAndSpeakTls) {
-  const Authority authority;
-  const TlsFiles files(authority.Issue("DNS:localhost"));
+  const CertificateAuthority authority;
+  const TlsFiles files(authority.Issue());
   const BridgeProcess bridge(files.Settings());
   EXPECT_TRUE(TryOnce(TargetOf(bridge), Trusting(authority)).ok());
-  EXPECT_EQ(TryOnce(TargetOf(bridge), Trusting(Authority("another"))).error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(TryOnce(TargetOf(bridge), Trusting(CertificateAuthority("another"))).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(TryOnce(TargetOf(bridge), grpc::InsecureChannelCredentials()).error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
@@ -128,8 +130,8 @@ Handshake ShakeHands(uint16_t port, int version_max, const std::string& protocol
 }
 
 TEST(PublisherTls, SpeaksNothingOlderThanTls12AndNothingButHttp2) {
-  const Authority authority;
-  const TlsFiles files(authority.Issue("DNS:localhost"));
+  const CertificateAuthority authority;
+  const TlsFiles files(authority.Issue());
   const BridgeProcess bridge(files.Settings());
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     const Handshake handshake = ShakeHands(bridge.grpc_port(), version, "\x02h2");
@@ -143,23 +145,23 @@ TEST(PublisherTls, SpeaksNothingOlderThanTls12AndNothingButHttp2) {
 }
 
 TEST(PublisherTls, TakesANewCertificateWithoutDroppingAConnection) {
-  const Authority old_authority("old");
-  const Authority new_authority("new");
-  const TlsFiles files(old_authority.Issue("DNS:localhost"));
+  const CertificateAuthority old_authority("old");
+  const CertificateAuthority new_authority("new");
+  const TlsFiles files(old_authority.Issue());
   const BridgeProcess bridge(files.Settings());
   Publisher before(TargetOf(bridge), Trusting(old_authority));
   PublishCall call(&before);
   ASSERT_TRUE(call.Send("1", {TextEvent("orders.a", "x")}));
   ASSERT_TRUE(call.NextAck());
 
-  files.Write(new_authority.Issue("DNS:localhost"));
+  files.Write(new_authority.Issue());
   EXPECT_TRUE(Eventually([&] { return TryOnce(TargetOf(bridge), Trusting(new_authority)).ok(); }));
   EXPECT_FALSE(TryOnce(TargetOf(bridge), Trusting(old_authority)).ok());
   ASSERT_TRUE(call.Send("2", {TextEvent("orders.a", "x")}));
   ASSERT_TRUE(call.NextAck());
 
   // A certificate that is not the key's, and one that is none.
-  for (const std::string& wrong : {new_authority.Issue("DNS:localhost").certificate, std::string("nonsense")}) {
+  for (const std::string& wrong : {new_authority.Issue().certificate_pem, std::string("nonsense")}) {
     const size_t said = bridge.Log().size();
     files.WriteFile("certificate.pem", wrong);
     EXPECT_TRUE(Eventually([&] { return bridge.Log().find("file_not_taken", said) != std::string::npos; }));
@@ -173,19 +175,20 @@ TEST(PublisherTls, TakesANewCertificateWithoutDroppingAConnection) {
 class PublisherCertificates : public ::testing::Test {
  protected:
   void Start(const std::vector<std::string>& more) {
-    bridge_ = std::make_unique<BridgeProcess>(Joined(
-        Joined(files_.Settings(), {"grpc.tls.client_ca_file=" + files_.WriteFile("ca.pem", clients_.certificate()),
-                                   "grpc.tls.clients=[{san: 'spiffe://example.com/orders', publish: [orders.>]},"
-                                   " {san: Prices.example.com, publish: [prices.>, both]},"
-                                   " {san: second.example.com, publish: [second]}]"}),
-        more));
+    bridge_ = std::make_unique<BridgeProcess>(
+        Joined(Joined(files_.Settings(), {"grpc.tls.client_ca_file=" + files_.WriteFile("ca.pem", clients_.pem()),
+                                          "grpc.tls.clients=[{san: 'spiffe://example.com/orders', publish: [orders.>]},"
+                                          " {san: Prices.example.com, publish: [prices.>, both]},"
+                                          " {san: second.example.com, publish: [second]}]"}),
+               more));
   }
   std::string KeySetting() const {
     return absl::StrCat("auth.jwt.keys=[{algorithm: HS256, secret_file: ", files_.WriteFile("secret", kSecret), "}]");
   }
 
   Publisher With(const std::string& names, const std::string& common_name = "somebody") const {
-    return Publisher(TargetOf(*bridge_), Trusting(servers_, clients_.Issue(names, common_name)));
+    return Publisher(TargetOf(*bridge_),
+                     Trusting(servers_, clients_.Issue({.name = common_name, .alternative_names = {names}})));
   }
   // "", or what it is told.
   static std::string Told(Publisher publisher, const std::string& topic) {
@@ -198,19 +201,21 @@ class PublisherCertificates : public ::testing::Test {
     return ack.rejected().empty() ? "" : absl::StrCat("rejected: ", ack.rejected(0).message());
   }
 
-  const Authority servers_{"servers"};
-  const Authority clients_{"clients"};
-  const TlsFiles files_{servers_.Issue("DNS:localhost")};
+  const CertificateAuthority servers_{"servers"};
+  const CertificateAuthority clients_{"clients"};
+  const TlsFiles files_{servers_.Issue()};
   std::unique_ptr<BridgeProcess> bridge_;
 };
 
 TEST_F(PublisherCertificates, AreRequiredAndHaveToBeSignedByTheConfiguredAuthority) {
   Start({});
   EXPECT_EQ(TryOnce(TargetOf(*bridge_), Trusting(servers_)).error_code(), grpc::StatusCode::UNAVAILABLE);
-  const Authority stranger("clients");  // by name the same
-  const Certified forged = stranger.Issue("URI:spiffe://example.com/orders");
+  const CertificateAuthority stranger("clients");  // by name the same
+  const IssuedCertificate forged = stranger.Issue({.alternative_names = {"URI:spiffe://example.com/orders"}});
   EXPECT_EQ(TryOnce(TargetOf(*bridge_), Trusting(servers_, forged)).error_code(), grpc::StatusCode::UNAVAILABLE);
-  EXPECT_TRUE(TryOnce(TargetOf(*bridge_), Trusting(servers_, clients_.Issue("URI:spiffe://example.com/orders"))).ok());
+  EXPECT_TRUE(TryOnce(TargetOf(*bridge_),
+                      Trusting(servers_, clients_.Issue({.alternative_names = {"URI:spiffe://example.com/orders"}})))
+                  .ok());
 }
 
 TEST_F(PublisherCertificates, SayByTheirNamesWhatTheirHolderMayPublish) {
@@ -282,8 +287,8 @@ TEST_F(PublisherCertificates, HaveIdempotencyKeysOfTheirOwn) {
 }
 
 TEST(PublisherTlsFiles, AreCheckedByCheckConfig) {
-  const Authority authority;
-  const Certified own = authority.Issue("DNS:localhost");
+  const CertificateAuthority authority;
+  const IssuedCertificate own = authority.Issue();
   const TlsFiles files(own);
   const auto check = [&](const std::vector<std::string>& more) {
     std::vector<std::string> arguments = {"--check-config"};
@@ -303,9 +308,10 @@ TEST(PublisherTlsFiles, AreCheckedByCheckConfig) {
   EXPECT_THAT(
       error({"grpc.tls.certificate_file=" + files.WriteFile("no.pem", "no")}),
       AllOf(HasSubstr("grpc.tls.certificate_file: "), HasSubstr("/no.pem"), HasSubstr("has no certificate in PEM")));
-  EXPECT_THAT(error({"grpc.tls.key_file=" + files.WriteFile("other.pem", authority.Issue("DNS:a").key)}),
+  EXPECT_THAT(error({"grpc.tls.key_file=" +
+                     files.WriteFile("other.pem", authority.Issue({.alternative_names = {"DNS:a"}}).key_pem)}),
               AllOf(HasSubstr("grpc.tls.key_file: "), HasSubstr("/other.pem"), HasSubstr("is not the key of")));
-  EXPECT_THAT(error({"grpc.tls.key_file=" + files.WriteFile("c.pem", own.certificate)}),
+  EXPECT_THAT(error({"grpc.tls.key_file=" + files.WriteFile("c.pem", own.certificate_pem)}),
               HasSubstr("has no private key in PEM"));
   EXPECT_THAT(error({"auth.allow_anonymous=true", "grpc.tls.clients=[{san: a, publish: [b]}]",
                      "grpc.tls.client_ca_file=" + files.WriteFile("empty.pem", "")}),

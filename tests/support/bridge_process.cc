@@ -87,6 +87,14 @@ uint16_t PortOf(const std::string& log, absl::string_view key) {
   return at == std::string::npos ? uint16_t{0} : static_cast<uint16_t>(std::atoi(log.c_str() + at + field.size()));
 }
 
+// Of a process or a thread, from its stat in /proc.
+absl::Duration CpuTimeIn(const std::string& stat) {
+  const std::vector<std::string> fields = absl::StrSplit(stat.substr(stat.rfind(')') + 2), ' ');
+  constexpr size_t kUserTicks = 11;
+  const double ticks = std::atof(fields[kUserTicks].c_str()) + std::atof(fields[kUserTicks + 1].c_str());
+  return absl::Seconds(ticks / static_cast<double>(sysconf(_SC_CLK_TCK)));
+}
+
 RunResult RunToEnd(const std::vector<std::string>& command) {
   const std::string log_path = TemporaryFile();
   const pid_t pid = Spawn(command, log_path);
@@ -194,12 +202,17 @@ uint64_t BridgeProcess::ResidentBytes() const {
   return at == std::string::npos ? 0 : std::strtoull(status.c_str() + at + 6, nullptr, 10) * 1024;
 }
 
-absl::Duration BridgeProcess::CpuTime() const {
-  const std::string stat = ReadFile(absl::StrCat("/proc/", pid_, "/stat"));
-  const std::vector<std::string> fields = absl::StrSplit(stat.substr(stat.rfind(')') + 2), ' ');
-  constexpr size_t kUserTicks = 11;
-  const double ticks = std::atof(fields[kUserTicks].c_str()) + std::atof(fields[kUserTicks + 1].c_str());
-  return absl::Seconds(ticks / static_cast<double>(sysconf(_SC_CLK_TCK)));
+absl::Duration BridgeProcess::CpuTime() const { return CpuTimeIn(ReadFile(absl::StrCat("/proc/", pid_, "/stat"))); }
+
+absl::Duration BridgeProcess::CpuTimeOfThreads(absl::string_view prefix) const {
+  absl::Duration sum;
+  for (const auto& thread : std::filesystem::directory_iterator(absl::StrCat("/proc/", pid_, "/task"))) {
+    const std::string stat = ReadFile(thread.path() / "stat");
+    if (absl::StartsWith(absl::string_view(stat).substr(stat.find('(') + 1), prefix)) {
+      sum += CpuTimeIn(stat);
+    }
+  }
+  return sum;
 }
 
 size_t BridgeProcess::OpenFiles() const {

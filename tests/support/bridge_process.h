@@ -43,6 +43,8 @@ class BridgeProcess {
   // Resident memory in bytes, and the CPU time that it has used.
   uint64_t ResidentBytes() const;
   absl::Duration CpuTime() const;
+  // The CPU time of its threads whose names begin so.
+  absl::Duration CpuTimeOfThreads(absl::string_view prefix) const;
 
   // How many files and sockets it has open, and how many it may have from now on.
   size_t OpenFiles() const;

@@ -1,55 +1,54 @@
 #include "tests/support/certificates.h"
 
+#include <cstdio>
 #include <cstdlib>
+#include <fstream>
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+
+#include "absl/random/random.h"
+#include "absl/strings/str_join.h"
 
 #include "bridge/auth/openssl.h"
 
 namespace bridge::test {
 namespace {
 
-using ExtensionPtr = auth::OpensslPtr<X509_EXTENSION, X509_EXTENSION_free>;
-
-struct Contents {
-  std::string subject;
-  std::string issuer;
-  // OpenSSL's name of an extension, and its value; none where that is empty.
-  int extension;
-  std::string extension_value;
-};
-
-auth::EvpPkeyPtr PrivateKeyOf(const KeyPair& pair) {
+auth::EvpPkeyPtr ParseKey(const KeyPair& pair) {
   const auth::BioPtr bio(BIO_new_mem_buf(pair.private_pem.data(), static_cast<int>(pair.private_pem.size())));
   return auth::EvpPkeyPtr(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
 }
 
-void SetCommonName(X509_NAME* name, const std::string& text) {
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.c_str()), -1, -1,
-                             0);
+void SetName(X509_NAME* out, const std::string& name) {
+  X509_NAME_add_entry_by_txt(out, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
 }
 
-std::string Sign(const Contents& contents, const KeyPair& subject, const KeyPair& issuer) {
-  static int serial = 0;
-  const auth::X509Ptr certificate(X509_new());
-  X509_set_version(certificate.get(), X509_VERSION_3);
-  ASN1_INTEGER_set(X509_get_serialNumber(certificate.get()), ++serial);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -60);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 3600);
-  X509_set_pubkey(certificate.get(), PrivateKeyOf(subject).get());
-  SetCommonName(X509_get_subject_name(certificate.get()), contents.subject);
-  SetCommonName(X509_get_issuer_name(certificate.get()), contents.issuer);
-  if (!contents.extension_value.empty()) {
-    const ExtensionPtr extension(
-        X509V3_EXT_conf_nid(nullptr, nullptr, contents.extension, contents.extension_value.c_str()));
-    X509_add_ext(certificate.get(), extension.get(), -1);
-  }
-  if (X509_sign(certificate.get(), PrivateKeyOf(issuer).get(), EVP_sha256()) == 0) {
+void AddExtension(X509* certificate, int nid, const std::string& value) {
+  const auth::OpensslPtr<X509_EXTENSION, X509_EXTENSION_free> extension(
+      X509V3_EXT_conf_nid(nullptr, nullptr, nid, value.c_str()));
+  if (extension == nullptr || X509_add_ext(certificate, extension.get(), -1) != 1) {
+    std::fprintf(stderr, "no such extension: %s\n", value.c_str());
     std::abort();
   }
+}
+
+auth::X509Ptr Begin(const CertificateAuthority::Request& request) {
+  auth::X509Ptr certificate(X509_new());
+  X509_set_version(certificate.get(), X509_VERSION_3);
+  ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()),
+                          absl::Uniform<uint64_t>(absl::BitGen(), 1, UINT64_MAX));
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), absl::ToInt64Seconds(request.starts_in));
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), absl::ToInt64Seconds(request.ends_in));
+  X509_set_pubkey(certificate.get(), ParseKey(request.key).get());
+  SetName(X509_get_subject_name(certificate.get()), request.name);
+  return certificate;
+}
+
+std::string Sign(X509* certificate, const KeyPair& key) {
+  X509_sign(certificate, ParseKey(key).get(), EVP_sha256());
   const auth::BioPtr bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(bio.get(), certificate.get());
+  PEM_write_bio_X509(bio.get(), certificate);
   char* data = nullptr;
   const long bytes = BIO_get_mem_data(bio.get(), &data);
   return {data, static_cast<size_t>(bytes)};
@@ -57,18 +56,45 @@ std::string Sign(const Contents& contents, const KeyPair& subject, const KeyPair
 
 }  // namespace
 
-Authority::Authority(const std::string& name)
-    : name_(name),
-      certificate_(Sign(
-          {.subject = name, .issuer = name, .extension = NID_basic_constraints, .extension_value = "critical,CA:TRUE"},
-          pair_, pair_)) {}
+CertificateAuthority::CertificateAuthority(const std::string& name) : key_(MakeEcKeyPair("P-256")), name_(name) {
+  Request request;
+  request.name = name;
+  request.key = key_;
+  const auth::X509Ptr certificate = Begin(request);
+  SetName(X509_get_issuer_name(certificate.get()), name);
+  AddExtension(certificate.get(), NID_basic_constraints, "critical,CA:TRUE");
+  AddExtension(certificate.get(), NID_key_usage, "critical,keyCertSign");
+  pem_ = Sign(certificate.get(), key_);
+}
 
-Certified Authority::Issue(const std::string& names, const std::string& common_name) const {
-  const KeyPair pair = MakeEcKeyPair("P-256");
-  return {.certificate = Sign(
-              {.subject = common_name, .issuer = name_, .extension = NID_subject_alt_name, .extension_value = names},
-              pair, pair_),
-          .key = pair.private_pem};
+IssuedCertificate CertificateAuthority::Issue(const Request& request) const {
+  const auth::X509Ptr certificate = Begin(request);
+  SetName(X509_get_issuer_name(certificate.get()), name_);
+  AddExtension(certificate.get(), NID_basic_constraints, "critical,CA:FALSE");
+  AddExtension(certificate.get(), NID_ext_key_usage, "serverAuth,clientAuth");
+  if (!request.alternative_names.empty()) {
+    AddExtension(certificate.get(), NID_subject_alt_name, absl::StrJoin(request.alternative_names, ","));
+  }
+  return {.certificate_pem = Sign(certificate.get(), key_), .key_pem = request.key.private_pem};
+}
+
+CertificateFolder::CertificateFolder(const IssuedCertificate& certificate, const CertificateAuthority& authority) {
+  Replace(certificate);
+  ReplaceFile(ca_file(), authority.pem());
+}
+
+void CertificateFolder::Replace(const IssuedCertificate& certificate) const {
+  ReplaceFile(certificate_file(), certificate.certificate_pem);
+  ReplaceFile(key_file(), certificate.key_pem);
+}
+
+void ReplaceFile(const std::string& path, const std::string& content) {
+  const std::string fresh = path + ".new";
+  std::ofstream(fresh, std::ios::binary) << content;
+  if (std::rename(fresh.c_str(), path.c_str()) != 0) {
+    std::perror(path.c_str());
+    std::abort();
+  }
 }
 
 }  // namespace bridge::test

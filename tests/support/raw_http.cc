@@ -1,8 +1,11 @@
 #include "tests/support/raw_http.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <cerrno>
+#include <fcntl.h>
+#include <memory>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -33,6 +36,60 @@ RawConnection::RawConnection(uint16_t port, std::optional<int> receive_buffer_by
   fd_ = fd;
 }
 
+RawConnection::RawConnection(uint16_t port, const TlsClient& tls, std::optional<int> receive_buffer_bytes,
+                             SSL_SESSION* resumed)
+    : RawConnection(port, receive_buffer_bytes) {
+  if (fd_ >= 0) {
+    fcntl(fd_, F_SETFL, O_NONBLOCK);
+    Handshake(tls, resumed);
+  }
+}
+
+void RawConnection::Handshake(const TlsClient& tls, SSL_SESSION* resumed) {
+  ssl_ = tls.NewSession(fd_, resumed);
+  const absl::Time deadline = absl::Now() + absl::Seconds(20);
+  int result = 0;
+  do {
+    ERR_clear_error();
+    result = SSL_connect(ssl_.get());
+  } while (result != 1 && WaitForTls(deadline, result));
+  if (result != 1) {
+    close(fd_);
+    fd_ = -1;
+  }
+}
+
+bool RawConnection::WaitForTls(absl::Time deadline, int result) {
+  const int error = SSL_get_error(ssl_.get(), result);
+  if (error != SSL_ERROR_WANT_READ && error != SSL_ERROR_WANT_WRITE) {
+    return false;
+  }
+  pollfd poll_fd{.fd = fd_, .events = error == SSL_ERROR_WANT_READ ? short{POLLIN} : short{POLLOUT}, .revents = 0};
+  const absl::Duration left = std::max(deadline - absl::Now(), absl::ZeroDuration());
+  return poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))))) > 0;
+}
+
+std::string RawConnection::ReceiveTls(absl::Duration timeout) {
+  const absl::Time deadline = absl::Now() + timeout;
+  std::array<char, 65536> buffer;
+  while (true) {
+    ERR_clear_error();
+    errno = 0;
+    const int received = SSL_read(ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
+    if (received > 0) {
+      return {buffer.data(), static_cast<size_t>(received)};
+    }
+    if (SSL_get_error(ssl_.get(), received) != SSL_ERROR_WANT_READ) {
+      has_ended_ = true;
+      was_reset_ = was_reset_ || errno == ECONNRESET;
+      return "";
+    }
+    if (!WaitForTls(deadline, received)) {
+      return "";
+    }
+  }
+}
+
 RawConnection::~RawConnection() {
   if (fd_ >= 0) {
     close(fd_);
@@ -40,6 +97,15 @@ RawConnection::~RawConnection() {
 }
 
 bool RawConnection::Send(absl::string_view bytes) {
+  while (ssl_ != nullptr && !bytes.empty()) {
+    ERR_clear_error();
+    const int sent = fd_ < 0 ? -1 : SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<size_t>(sent));
+    } else if (fd_ < 0 || !WaitForTls(absl::Now() + absl::Seconds(10), sent)) {
+      return false;
+    }
+  }
   while (!bytes.empty()) {
     const ssize_t sent = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno == EINTR) {
@@ -54,6 +120,9 @@ bool RawConnection::Send(absl::string_view bytes) {
 }
 
 std::string RawConnection::Receive(absl::Duration timeout) {
+  if (ssl_ != nullptr) {
+    return fd_ < 0 ? "" : ReceiveTls(timeout);
+  }
   pollfd poll_fd{.fd = fd_, .events = POLLIN, .revents = 0};
   if (fd_ < 0 ||
       poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))))) <= 0) {
@@ -70,13 +139,12 @@ std::optional<std::string> RawConnection::ReceiveToEnd(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   std::string all;
   while (absl::Now() < deadline) {
-    pollfd poll_fd{.fd = fd_, .events = POLLIN, .revents = 0};
-    if (poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(deadline - absl::Now()))) <= 0) {
-      break;
-    }
-    const std::string some = Receive(absl::ZeroDuration());
-    if (some.empty()) {
+    const std::string some = Receive(deadline - absl::Now());
+    if (has_ended_) {
       return all;
+    }
+    if (some.empty()) {
+      break;
     }
     all += some;
   }
@@ -118,8 +186,10 @@ HttpResponse ParseResponse(const std::string& text) {
 }
 
 HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target, absl::string_view extra_headers,
-                   absl::string_view body) {
-  RawConnection connection(port);
+                   absl::string_view body, const TlsClient* tls) {
+  const auto opened =
+      tls == nullptr ? std::make_unique<RawConnection>(port) : std::make_unique<RawConnection>(port, *tls);
+  RawConnection& connection = *opened;
   std::string request =
       absl::StrCat(method, " ", target, " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", extra_headers);
   if (!body.empty()) {

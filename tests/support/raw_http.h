@@ -6,14 +6,20 @@
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "tests/support/tls_client.h"
 
 namespace bridge::test {
 
-// A TCP connection to 127.0.0.1, of which a test decides each byte. Every wait has a deadline.
+// A TCP connection to 127.0.0.1, of which a test decides each byte; over TLS what the bytes of TLS hold. Every wait has
+// a deadline.
 class RawConnection {
  public:
   // `receive_buffer_bytes` bounds what the kernel takes for a client that does not read.
   explicit RawConnection(uint16_t port, std::optional<int> receive_buffer_bytes = std::nullopt);
+  // Over TLS; not connected where the handshake fails or takes too long. It goes on with the session `resumed`, where
+  // there is one.
+  RawConnection(uint16_t port, const TlsClient& tls, std::optional<int> receive_buffer_bytes = std::nullopt,
+                SSL_SESSION* resumed = nullptr);
   ~RawConnection();
   RawConnection(const RawConnection&) = delete;
   RawConnection& operator=(const RawConnection&) = delete;
@@ -34,7 +40,19 @@ class RawConnection {
   bool has_ended() const { return has_ended_; }
   bool was_reset() const { return was_reset_; }
 
+  // nullptr without TLS.
+  SSL* ssl() const { return ssl_.get(); }
+  // The peer has said by TLS that nothing follows.
+  bool has_close_notify() const { return ssl_ != nullptr && (SSL_get_shutdown(ssl()) & SSL_RECEIVED_SHUTDOWN) != 0; }
+  int fd() const { return fd_; }
+
  private:
+  void Handshake(const TlsClient& tls, SSL_SESSION* resumed);
+  // Waits until the socket can be read, or written where TLS wants that.
+  bool WaitForTls(absl::Time deadline, int result);
+  std::string ReceiveTls(absl::Duration timeout);
+
+  SslPtr ssl_;
   int fd_ = -1;
   bool has_ended_ = false;
   bool was_reset_ = false;
@@ -55,6 +73,6 @@ HttpResponse ParseResponse(const std::string& text);
 // One request on a connection of its own, and its response. `target` such as "/events?topic=a", `extra_headers` lines
 // that end with CR LF.
 HttpResponse Fetch(uint16_t port, absl::string_view method, absl::string_view target,
-                   absl::string_view extra_headers = "", absl::string_view body = "");
+                   absl::string_view extra_headers = "", absl::string_view body = "", const TlsClient* tls = nullptr);
 
 }  // namespace bridge::test

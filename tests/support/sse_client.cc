@@ -9,7 +9,10 @@
 
 namespace bridge::test {
 
-SseClient::SseClient(uint16_t port, Options options) : connection_(port, options.receive_buffer_bytes) {
+SseClient::SseClient(uint16_t port, Options options)
+    : connection_(options.tls == nullptr
+                      ? std::make_unique<RawConnection>(port, options.receive_buffer_bytes)
+                      : std::make_unique<RawConnection>(port, *options.tls, options.receive_buffer_bytes)) {
   std::string request = absl::StrCat(options.method, " ", options.target, " ", options.version,
                                      "\r\nHost: localhost\r\n", options.headers);
   if (!options.last_event_id.empty()) {
@@ -19,16 +22,16 @@ SseClient::SseClient(uint16_t port, Options options) : connection_(port, options
     absl::StrAppend(&request, "Content-Type: application/json\r\nContent-Length: ", options.body.size(), "\r\n");
   }
   absl::StrAppend(&request, "\r\n", options.body);
-  connection_.Send(request);
+  connection_->Send(request);
 }
 
 bool SseClient::ReadMore(absl::Duration timeout) {
   if (has_ended_) {
     return false;
   }
-  const std::string bytes = connection_.Receive(timeout);
+  const std::string bytes = connection_->Receive(timeout);
   if (bytes.empty()) {
-    has_ended_ = connection_.has_ended();
+    has_ended_ = connection_->has_ended();
     return false;
   }
   raw_ += bytes;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +27,8 @@ class SseClient {
     std::string body = {};
     std::string version = "HTTP/1.1";
     std::optional<int> receive_buffer_bytes = {};
+    // Over TLS as this client speaks it.
+    const TlsClient* tls = nullptr;
   };
   // Connects and sends the request.
   SseClient(uint16_t port, Options options);
@@ -50,7 +53,7 @@ class SseClient {
   // Waits for the head.
   const HttpResponse& Head(absl::Duration timeout = absl::Seconds(10));
   const SseParser& parser() const { return parser_; }
-  RawConnection& connection() { return connection_; }
+  RawConnection& connection() { return *connection_; }
 
  private:
   // Reads once; false where nothing came in time.
@@ -58,7 +61,7 @@ class SseClient {
   void TakeBytes();
   void TakeBody();
 
-  RawConnection connection_;
+  std::unique_ptr<RawConnection> connection_;
   std::string raw_;
   bool has_head_ = false;
   bool is_chunked_ = false;
