@@ -6,7 +6,7 @@ import time
 from typing import Callable
 
 from processes import may_be_realtime
-from systems import BareGrpc, BareGrpcAcks, BareSend, Bridge, Nchan, Plan
+from systems import BareGrpc, BareGrpcAcks, BareSend, Bridge, BridgeTls, Nchan, Plan
 
 MANY_TOPICS = "bench.{}"
 
@@ -89,9 +89,9 @@ def many_topics(machine, variant, scale):
     return fan_out(machine, variant, plan, topic=MANY_TOPICS)
 
 
-def idle_memory(machine, variant, scale):
+def idle_memory(machine, variant, scale, most=18_000):
     """Memory without streams, with few, with many, and after the many have left."""
-    few, many = scale.streams(2000), scale.streams(18_000)
+    few, many = scale.streams(2000), scale.streams(most)
     system = variant.system(machine)
     with system.running(Plan(streams=many)) as server:
 
@@ -189,7 +189,11 @@ def ingest(machine, variant, scale):
             "ack_p50_ms": published["ack_p50_ms"], "ack_p99_ms": published["ack_p99_ms"]}
 
 
-BRIDGE, NCHAN, BARE = Variant("bridge", Bridge), Variant("nchan", Nchan), Variant("bare", BareSend)
+def idle_memory_to(most):
+    return lambda machine, variant, scale: idle_memory(machine, variant, scale, most)
+
+
+BRIDGE, TLS, NCHAN, BARE = Variant("bridge", Bridge), Variant("tls", BridgeTls), Variant("nchan", Nchan), Variant("bare", BareSend)
 
 
 def ingest_variants():
@@ -210,4 +214,9 @@ CASES = [
     Case("replay", "100 events to each of 5,000 reconnecting clients", [BRIDGE, NCHAN], replay),
     Case("storm", "10,000 connects", [BRIDGE, NCHAN], storm),
     Case("ingest", "one publisher, no subscribers", list(ingest_variants()), ingest),
+    Case("tls_fanout_1k", "1 topic, 1,000 streams, 50 events/s", [BRIDGE, TLS], at_a_rate(1000, 50, seconds=8), group="tls"),
+    Case("tls_saturated", "1 topic, 1,000 streams, as fast as it goes", [BRIDGE, TLS], as_fast_as_it_goes, group="tls"),
+    Case("tls_memory", "idle streams, from 2,000 to 12,000", [BRIDGE, TLS], idle_memory_to(12_000), group="tls"),
+    Case("tls_replay", "100 events to each of 5,000 reconnecting clients", [BRIDGE, TLS], replay, group="tls"),
+    Case("tls_storm", "10,000 connects", [BRIDGE, TLS], storm, group="tls"),
 ]

@@ -32,6 +32,10 @@ StreamLoad::StreamLoad(StreamLoadOptions options)
       streams_(options_.streams),
       buffer_(kReadBytes) {
   RaiseDescriptorLimit(options_.streams);
+  if (options_.is_tls) {
+    tls_.reset(SSL_CTX_new(TLS_client_method()));
+    SSL_CTX_set_mode(tls_.get(), SSL_MODE_RELEASE_BUFFERS);
+  }
   if (!options_.progress_file.empty()) progress_.emplace(options_.progress_file);
   first_connect_ns_ = NowNs();
   ConnectMore();
@@ -51,7 +55,21 @@ void StreamLoad::ConnectMore() {
   }
 }
 
+bool StreamLoad::HasHandshake(size_t index) {
+  Stream& stream = streams_[index];
+  if (stream.ssl == nullptr) {
+    stream.ssl.reset(SSL_new(tls_.get()));
+    SSL_set_fd(stream.ssl.get(), stream.fd.get());
+    Watch(EPOLL_CTL_MOD, stream.fd.get(), EPOLLIN, index);
+  }
+  const int done = SSL_connect(stream.ssl.get());
+  if (done == 1) return true;
+  if (SSL_get_error(stream.ssl.get(), done) != SSL_ERROR_WANT_READ) Fail(absl::StrCat("stream ", index, ": no TLS"));
+  return false;
+}
+
 void StreamLoad::SendRequest(size_t index) {
+  if (options_.is_tls && !HasHandshake(index)) return;
   Stream& stream = streams_[index];
   const std::string path = absl::StrReplaceAll(options_.path, {{"{}", absl::StrCat(index % options_.topics)}});
   std::string request =
@@ -59,7 +77,9 @@ void StreamLoad::SendRequest(size_t index) {
   if (!options_.last_event_id.empty()) absl::StrAppend(&request, "Last-Event-ID: ", options_.last_event_id, "\r\n");
   request += "\r\n";
   // A new connection's socket buffer takes so little at once.
-  if (send(stream.fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) {
+  const ssize_t sent = options_.is_tls ? SSL_write(stream.ssl.get(), request.data(), static_cast<int>(request.size()))
+                                       : send(stream.fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
+  if (sent != static_cast<ssize_t>(request.size())) {
     FailErrno(absl::StrCat("stream ", index, ": sending the request"));
   }
   stream.is_requested = true;
@@ -82,11 +102,25 @@ void StreamLoad::Receive(Stream& stream, std::string_view id, std::string_view d
   counts_.last_id = id;
 }
 
+ssize_t StreamLoad::ReadSome(Stream& stream) {
+  if (!options_.is_tls) return recv(stream.fd.get(), buffer_.data(), buffer_.size(), 0);
+  const int size = SSL_read(stream.ssl.get(), buffer_.data(), static_cast<int>(buffer_.size()));
+  if (size < 0 && SSL_get_error(stream.ssl.get(), size) == SSL_ERROR_WANT_READ) errno = EAGAIN;
+  return size;
+}
+
 void StreamLoad::Read(size_t index) {
+  // A record at a time from TLS; what it has read and not given is not shown by the socket.
+  do {
+    const ssize_t size = ReadSome(streams_[index]);
+    if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (size <= 0) return EndStream(index);
+    Take(index, size);
+  } while (streams_[index].fd.is_open() && options_.is_tls && SSL_pending(streams_[index].ssl.get()) > 0);
+}
+
+void StreamLoad::Take(size_t index, ssize_t size) {
   Stream& stream = streams_[index];
-  const ssize_t size = recv(stream.fd.get(), buffer_.data(), buffer_.size(), 0);
-  if (size < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (size <= 0) return EndStream(index);
   counts_.bytes += static_cast<uint64_t>(size);
   const int64_t now_ns = NowNs();
   const SseReader::State before = stream.reader.state();
@@ -125,7 +159,7 @@ bool StreamLoad::Poll(int timeout_ms, int wake_fd) {
     const uint64_t tag = event.data.u64;
     if (tag == kWakeTag) {
       is_woken = true;
-    } else if (!streams_[tag].is_requested && (event.events & EPOLLOUT) != 0) {
+    } else if (!streams_[tag].is_requested && ((event.events & EPOLLOUT) != 0 || options_.is_tls)) {
       SendRequest(tag);
     } else if (streams_[tag].fd.is_open()) {
       Read(tag);

@@ -2,11 +2,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <netinet/in.h>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/types.h>
 #include <vector>
+
+#include <openssl/ssl.h>
 
 #include "tests/bench/latency.h"
 #include "tests/bench/progress.h"
@@ -24,6 +28,7 @@ struct StreamLoadOptions {
   size_t topics = 1;
   size_t connecting_max = 256;  // connections that are being opened at one time
   std::string progress_file;    // see Progress; empty for none
+  bool is_tls = false;          // the certificate is not looked at
 };
 
 // Opens many event streams, reads what comes and checks that each stream gets its topic's sequence without hole or
@@ -46,8 +51,13 @@ class StreamLoad {
   void PrintReport(std::string_view kind) const;
 
  private:
+  struct FreeSsl {
+    void operator()(SSL* ssl) const { SSL_free(ssl); }
+    void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+  };
   struct Stream {
     Fd fd;
+    std::unique_ptr<SSL, FreeSsl> ssl;  // with TLS
     SseReader reader;
     uint64_t last_sequence = 0;
     bool is_requested = false;
@@ -63,8 +73,13 @@ class StreamLoad {
   };
 
   void ConnectMore();
+  // False where the handshake goes on.
+  bool HasHandshake(size_t index);
   void SendRequest(size_t index);
+  // As recv does, from TLS too.
+  ssize_t ReadSome(Stream& stream);
   void Read(size_t index);
+  void Take(size_t index, ssize_t size);
   void Receive(Stream& stream, std::string_view id, std::string_view data, int64_t now_ns);
   void EndStream(size_t index);
   void Watch(int operation, int fd, uint32_t events, uint64_t tag) const;
@@ -72,6 +87,7 @@ class StreamLoad {
 
   const StreamLoadOptions options_;
   const Fd epoll_;
+  std::unique_ptr<SSL_CTX, FreeSsl> tls_;
   int wake_fd_ = -1;
   std::vector<Stream> streams_;
   std::vector<char> buffer_;

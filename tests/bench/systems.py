@@ -8,6 +8,7 @@ import pathlib
 import resource
 import shutil
 import signal
+import subprocess
 import tempfile
 
 from processes import Load, MeasurementError, Server, free_port, run_to_end
@@ -95,6 +96,7 @@ class Machine:
         """An sse_load on a system; the options are its own, with underscores."""
         argv = [self.program("sse_load"), "--target", system.http, "--path", system.subscribe_path(topic) + query, "--streams", streams,
                 "--topics", topics]
+        argv += getattr(system, "load_options", [])
         for name, value in options.items():
             argv += ["--" + name.replace("_", "-"), value]
         return Load(argv, self.load_core, realtime)
@@ -144,6 +146,22 @@ class Bridge(Publishing):
 
     def publisher(self, plan):
         return ["--target", self.grpc, "--batch", plan.batch, "--window", plan.window]
+
+
+class BridgeTls(Bridge):
+    """The same with TLS for the event streams: an elliptic certificate, TLS 1.3, AES-128-GCM."""
+
+    label = "sse-bridge with TLS"
+    load_options = ["--tls"]
+
+    @contextlib.contextmanager
+    def running(self, plan, settings=None):
+        certificate, key = self.machine.path("certificate.pem"), self.machine.path("key.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
+                        "-days", "2", "-keyout", key, "-out", certificate], check=True, capture_output=True)
+        tls = {"http.tls.certificate_file": certificate, "http.tls.key_file": key}
+        with super().running(plan, {**tls, **(settings or {})}) as server:
+            yield server
 
 
 class Nchan(Publishing):

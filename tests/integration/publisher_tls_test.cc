@@ -186,9 +186,11 @@ class PublisherCertificates : public ::testing::Test {
     return absl::StrCat("auth.jwt.keys=[{algorithm: HS256, secret_file: ", files_.WriteFile("secret", kSecret), "}]");
   }
 
+  // `names` is empty for a certificate without any.
   Publisher With(const std::string& names, const std::string& common_name = "somebody") const {
+    const std::vector<std::string> alternative_names(names.empty() ? 0 : 1, names);
     return Publisher(TargetOf(*bridge_),
-                     Trusting(servers_, clients_.Issue({.name = common_name, .alternative_names = {names}})));
+                     Trusting(servers_, clients_.Issue({.name = common_name, .alternative_names = alternative_names})));
   }
   // "", or what it is told.
   static std::string Told(Publisher publisher, const std::string& topic) {

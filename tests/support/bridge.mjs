@@ -5,6 +5,9 @@
 //   await bridge.stop();                                             // SIGTERM, and waits: resolves with the exit code
 //   const again = await startBridge({ 'http.address': bridge.http }); // the same port again: a restart
 //
+//   const certificate = await makeCertificate();                      // for localhost and 127.0.0.1: its own authority
+//   await startBridge({ ...certificate.settings });                  // with TLS; certificate.pem is what clients have to trust
+//
 //   const publisher = connectPublisher(bridge.grpc);
 //   const [ack] = await publisher.publish([{ topic: 'a.b', text: 'x' }]);  // an ack per request; one request of all its arguments' events
 //   await publisher.close();                                         // half-closes and reads to the end
@@ -23,15 +26,17 @@
 //
 // BRIDGE_BIN names the binary (default: build/dev/bin/sse-bridge). What a test has not stopped is stopped when its process ends.
 // The npm packages of all of these tests are those of tests/package.json.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHmac, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp, readFile } from 'node:fs/promises';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
 import grpc from '@grpc/grpc-js';
 import protoLoader from '@grpc/proto-loader';
@@ -114,6 +119,22 @@ export function createKeys() {
       const text = `${encode({ alg: 'HS256' })}.${encode({ exp: Math.floor(Date.now() / 1000) + lifetimeSeconds, bridge: { subscribe: patterns } })}`;
       return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
     },
+  };
+}
+
+// A certificate and its key in files that go with this process, made by the program openssl.
+export async function makeCertificate() {
+  const directory = await mkdtemp(path.join(tmpdir(), 'bridge-test-'));
+  process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const [certificate, key] = ['certificate.pem', 'key.pem'].map((name) => path.join(directory, name));
+  await promisify(execFile)('openssl', [
+    'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost',
+    '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', key, '-out', certificate,
+  ]);
+  return {
+    file: certificate,
+    pem: await readFile(certificate, 'utf8'),
+    settings: { 'http.tls.certificate_file': certificate, 'http.tls.key_file': key },
   };
 }
 

@@ -61,6 +61,13 @@ TEST(ValidateTest, ThereIsOneLog) {
               HasSubstr("certificate_file and key_file"));
 }
 
+TEST(ValidateTest, ACertificateHasAKey) {
+  EXPECT_EQ(ErrorOf({"http.tls.certificate_file=a.pem", "http.tls.key_file=b.pem"}), "");
+  EXPECT_THAT(ErrorOf({"http.tls.certificate_file=a.pem"}), HasSubstr("http.tls.key_file: is missing"));
+  EXPECT_THAT(ErrorOf({"http.tls.key_file=a.pem"}), HasSubstr("http.tls.certificate_file: is missing"));
+  EXPECT_THAT(ErrorOf({"http.tls.client_ca_file=a.pem"}), HasSubstr("http.tls.client_ca_file: is set, and"));
+}
+
 TEST(ValidateTest, ListenersDoNotShareAPort) {
   EXPECT_THAT(ErrorOf({"grpc.address=127.0.0.1:8080"}),
               HasSubstr("grpc.address: \"127.0.0.1:8080\" is taken by http.address"));

@@ -1,0 +1,181 @@
+#include "bridge/http/tls_session.h"
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "tests/support/certificates.h"
+#include "tests/support/tls_client.h"
+
+#include "bridge/http/tls_context.h"
+
+namespace bridge::http {
+namespace {
+
+// Both ends of a connection in one thread.
+class TlsSessionTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()), 0);
+    server_fd_ = ends[0];
+    client_fd_ = ends[1];
+    const auto context = TlsContext::Open({.section = "http.tls",
+                                           .certificate_file = folder_.certificate_file(),
+                                           .key_file = folder_.key_file(),
+                                           .client_ca_file = ""});
+    ASSERT_TRUE(context.ok()) << context.status();
+    session_ = std::make_unique<TlsSession>((*context)->NewSession(), server_fd_);
+    client_ = trusting_.NewSession(client_fd_);
+    auto state = TlsSession::Handshake::kWaiting;
+    for (int i = 0; i < 10 && state == TlsSession::Handshake::kWaiting; ++i) {
+      SSL_do_handshake(client_.get());
+      state = session_->ContinueHandshake();
+    }
+    ASSERT_EQ(state, TlsSession::Handshake::kDone) << session_->failure();
+  }
+
+  void TearDown() override {
+    EndServer();
+    close(client_fd_);
+  }
+
+  // As a connection that is closed.
+  void EndServer() {
+    session_ = nullptr;
+    if (server_fd_ >= 0) {
+      close(server_fd_);
+    }
+    server_fd_ = -1;
+  }
+
+  ssize_t Write(const std::string& text) {
+    const iovec piece = {.iov_base = const_cast<char*>(text.data()), .iov_len = text.size()};
+    return session_->Write(absl::MakeConstSpan(&piece, 1));
+  }
+
+  // What there is for the client, at most so many bytes.
+  std::string ClientReads(size_t bytes_max = SIZE_MAX) {
+    std::string all;
+    std::array<char, 16384> buffer;
+    while (all.size() < bytes_max) {
+      const int received = SSL_read(client_.get(), buffer.data(), static_cast<int>(buffer.size()));
+      if (received <= 0) {
+        ERR_clear_error();
+        break;
+      }
+      all.append(buffer.data(), static_cast<size_t>(received));
+    }
+    return all;
+  }
+
+  const test::CertificateAuthority authority_;
+  const test::CertificateFolder folder_{authority_.Issue(), authority_};
+  const test::TlsClient trusting_{{.ca_pem = authority_.pem()}};
+  int server_fd_ = -1;
+  int client_fd_ = -1;
+  std::unique_ptr<TlsSession> session_;
+  test::SslPtr client_;
+};
+
+TEST_F(TlsSessionTest, WhatIsTakenWholeHasBeenSent) {
+  const std::string piece(3000, 'x');
+  size_t taken_whole = 0;
+  ssize_t taken = 0;
+  while ((taken = Write(piece)) == static_cast<ssize_t>(piece.size())) {
+    taken_whole += piece.size();
+  }
+  ASSERT_GT(taken_whole, 0U);
+  ASSERT_GE(taken, 0);
+  EndServer();
+  EXPECT_GE(ClientReads().size(), taken_whole);
+}
+
+TEST_F(TlsSessionTest, GoesOnWhereItStoppedHoweverItIsOffered) {
+  std::string text;
+  for (int i = 0; i < 200'000; ++i) {
+    absl::StrAppend(&text, i, " ");
+  }
+  std::string received;
+  size_t offered = 0;
+  for (size_t turn = 0; offered < text.size(); ++turn) {
+    // Now in one piece, now in three: a piece that was begun goes first.
+    std::string rest = text.substr(offered);
+    ssize_t taken = 0;
+    if (turn % 2 == 0 && rest.size() > 6000) {
+      const std::array<iovec, 3> pieces = {iovec{.iov_base = rest.data(), .iov_len = 5000},
+                                           iovec{.iov_base = rest.data() + 5000, .iov_len = 10},
+                                           iovec{.iov_base = rest.data() + 5010, .iov_len = rest.size() - 5010}};
+      taken = session_->Write(pieces);
+    } else {
+      taken = Write(rest);
+    }
+    ASSERT_GE(taken, 0);
+    ASSERT_LE(static_cast<size_t>(taken), rest.size());
+    offered += static_cast<size_t>(taken);
+    received += ClientReads(turn % 3 * 7000);
+  }
+  received += ClientReads();
+  EXPECT_EQ(received, text);
+}
+
+TEST_F(TlsSessionTest, ReadsUntilNothingIsLeft) {
+  ASSERT_EQ(SSL_write(client_.get(), std::string(10'000, 'x').data(), 10'000), 10'000);
+  std::array<char, 4000> buffer;
+  size_t received = 0;
+  ssize_t some = 0;
+  while ((some = session_->Read(buffer.data(), buffer.size())) > 0) {
+    received += static_cast<size_t>(some);
+  }
+  EXPECT_EQ(some, kWouldBlock);
+  EXPECT_EQ(received, 10'000U);
+}
+
+TEST_F(TlsSessionTest, TellsTheClientsEndFromABreak) {
+  std::array<char, 10> buffer;
+  EXPECT_EQ(session_->Read(buffer.data(), buffer.size()), kWouldBlock);
+  SSL_shutdown(client_.get());
+  EXPECT_EQ(session_->Read(buffer.data(), buffer.size()), 0);
+  EXPECT_EQ(Write("after the end of the other side"), 31);
+  EXPECT_EQ(ClientReads(), "after the end of the other side");
+}
+
+TEST_F(TlsSessionTest, BytesThatAreNoTlsBreakIt) {
+  ASSERT_EQ(send(client_fd_, "hello, world", 12, 0), 12);
+  std::array<char, 10> buffer;
+  EXPECT_EQ(session_->Read(buffer.data(), buffer.size()), kBroken);
+  EXPECT_EQ(ERR_peek_error(), 0U);
+}
+
+TEST_F(TlsSessionTest, AClientThatHasGoneBreaksTheWriting) {
+  close(client_fd_);
+  client_fd_ = -1;
+  EXPECT_EQ(Write("hello"), kBroken);
+}
+
+TEST_F(TlsSessionTest, TheClientMayChangeItsKeysNowAndThenButNotForEver) {
+  std::array<char, 10> buffer;
+  for (int i = 0; i < 10; ++i) {
+    SSL_key_update(client_.get(), SSL_KEY_UPDATE_REQUESTED);
+    ASSERT_EQ(SSL_do_handshake(client_.get()), 1);
+    EXPECT_EQ(session_->Read(buffer.data(), buffer.size()), kWouldBlock);
+    EXPECT_EQ(Write("hello"), 5);
+    EXPECT_EQ(ClientReads(), "hello");
+  }
+  ssize_t read = kWouldBlock;
+  for (int i = 0; i < 100 && read == kWouldBlock; ++i) {
+    SSL_key_update(client_.get(), SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_do_handshake(client_.get());
+    read = session_->Read(buffer.data(), buffer.size());
+  }
+  EXPECT_EQ(read, kBroken);
+}
+
+}  // namespace
+}  // namespace bridge::http
