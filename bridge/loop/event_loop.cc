@@ -28,6 +28,9 @@ int CheckedFd(int fd) {
 
 constexpr uint32_t kAllEvents = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
 
+// A crowd of clients must not hold up what was posted, the timers and the work.
+constexpr auto kLongTurn = std::chrono::milliseconds(1);
+
 }  // namespace
 
 EventLoop::EventLoop()
@@ -55,9 +58,12 @@ void EventLoop::Run() {
   AssertOnLoop();
   thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
   while (!is_stopping_.load(std::memory_order_relaxed)) {
-    const int count = epoll_wait(epoll_fd_, events_.data(), kEventsPerTurn, WaitMilliseconds());
+    if (next_event_ == event_count_) {
+      event_count_ = std::max(epoll_wait(epoll_fd_, events_.data(), kEventsPerTurn, WaitMilliseconds()), 0);
+      next_event_ = 0;
+    }
     now_ = base::MonotonicClock::now();
-    Dispatch(std::max(count, 0));
+    Dispatch();
     RunPosted();
     timers_.Advance(now_);
     if (has_work_) {
@@ -127,16 +133,15 @@ void EventLoop::SetWork(absl::AnyInvocable<bool()> run_slice) {
   has_work_ = true;
 }
 
-void EventLoop::Dispatch(int count) {
-  event_count_ = count;
-  next_event_ = 0;
-  while (next_event_ < event_count_) {
+bool EventLoop::IsTurnLong() const { return base::MonotonicClock::now() - now_ >= kLongTurn; }
+
+void EventLoop::Dispatch() {
+  while (next_event_ < event_count_ && !IsTurnLong()) {
     const epoll_event& event = events_[static_cast<size_t>(next_event_++)];
     if (event.data.ptr != nullptr) {
       static_cast<Watcher*>(event.data.ptr)->OnReady(event.events);
     }
   }
-  event_count_ = 0;
 }
 
 void EventLoop::RunPosted() {

@@ -38,10 +38,10 @@ struct LoopLag {
 
 // One thread that owns a share of the event streams and never blocks.
 //
-// A turn: what epoll reports, what was posted, the timers that are due, one slice of work. Objects belong to one loop
-// and are reached from elsewhere by Post only. The loop is a capability for clang's thread safety analysis: members are
-// ABSL_GUARDED_BY(loop_), methods ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_), and what is posted begins with
-// loop_.AssertOnLoop().
+// A turn: a millisecond of what epoll reports (the rest has the next turns), what was posted, the timers that are due,
+// one slice of work. Objects belong to one loop and are reached from elsewhere by Post only. The loop is a capability
+// for clang's thread safety analysis: members are ABSL_GUARDED_BY(loop_), methods ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_),
+// and what is posted begins with loop_.AssertOnLoop().
 class ABSL_LOCKABLE EventLoop {
  public:
   EventLoop();
@@ -82,12 +82,15 @@ class ABSL_LOCKABLE EventLoop {
   // The time at which this turn began: cheap, and as exact as a turn is short.
   base::MonotonicTime now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { return now_; }
 
+  // This turn has lasted so long (a millisecond) that what can wait should leave the rest to the next ones.
+  bool IsTurnLong() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+
   LoopLag& lag() { return lag_; }
 
  private:
   static constexpr int kEventsPerTurn = 256;
 
-  void Dispatch(int count) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  void Dispatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void RunPosted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   int WaitMilliseconds() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void NoteTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
@@ -99,6 +102,7 @@ class ABSL_LOCKABLE EventLoop {
   absl::AnyInvocable<bool()> run_slice_ ABSL_GUARDED_BY(this);
   bool has_work_ ABSL_GUARDED_BY(this) = false;
   base::MonotonicTime now_ ABSL_GUARDED_BY(this);
+  // What epoll has reported; those below next_event_ have been told to their watchers.
   std::array<epoll_event, kEventsPerTurn> events_ ABSL_GUARDED_BY(this);
   int next_event_ ABSL_GUARDED_BY(this) = 0;
   int event_count_ ABSL_GUARDED_BY(this) = 0;

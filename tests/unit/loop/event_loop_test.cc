@@ -61,6 +61,41 @@ TEST(EventLoop, LosesNoWakeUp) {
   }
 }
 
+TEST(EventLoop, CrowdOfReadyWatchersDoesNotHoldUpWhatIsPosted) {
+  LoopThread thread("test");
+  constexpr size_t kWatchers = 100;
+  const std::vector<SocketPair> pairs(kWatchers);
+  size_t called = 0;
+  size_t called_before_posted = 0;
+  absl::Notification all_called;
+  CallWatcher watcher([&](uint32_t) {
+    EventLoop& loop = thread.loop();
+    loop.AssertOnLoop();
+    if (called == 0) {
+      loop.Post([&] { called_before_posted = called; });
+    }
+    while (!loop.IsTurnLong()) {
+    }
+    if (++called == kWatchers) {
+      all_called.Notify();
+    }
+  });
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    for (const SocketPair& pair : pairs) {
+      ASSERT_TRUE(thread.loop().Watch(pair.fds[0], &watcher).ok());
+    }
+  });
+  all_called.WaitForNotification();
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    EXPECT_EQ(called_before_posted, 1U);
+    for (const SocketPair& pair : pairs) {
+      thread.loop().Unwatch(pair.fds[0], &watcher);
+    }
+  });
+}
+
 TEST(EventLoop, TellsAWatcherWhatIsReadyAlsoAfterARewatch) {
   LoopThread thread("test");
   SocketPair pair;
