@@ -19,10 +19,6 @@ namespace {
 constexpr size_t kReceiveBytes = 4096;
 constexpr size_t kLingerBytesMax = size_t{64} << 10;
 constexpr absl::Duration kLingerTime = absl::Seconds(2);
-// A client that sends its requests without waiting for answers gets so many of them before others have their turn.
-constexpr int kAnswersInTurnMax = 16;
-// The same for one that sends a byte a record.
-constexpr int kReadsInTurnMax = 64;
 constexpr char kTlsHandshakeRecord = 22;  // RFC 8446 §5.1
 
 // The unspecified address where there is none any more.
@@ -64,6 +60,7 @@ void Connection::CloseAll(ConnectionContext* context) {
   while (!context->connections.empty()) {
     context->connections.front().Close();
   }
+  context->turns.Stop();
 }
 
 void Connection::StartLingering(ConnectionContext* context, Transport transport) {
@@ -87,43 +84,37 @@ Connection::~Connection() {
 
 void Connection::SetDeadline(absl::Duration after) {
   context_->loop->AssertOnLoop();
-  deadline_ = base::MonotonicClock::now() + absl::ToChronoNanoseconds(after);
   context_->loop->Schedule(*this, absl::ToChronoNanoseconds(after));
 }
 
 void Connection::Yield() {
-  context_->loop->AssertOnLoop();
-  is_yielding_ = true;
-  context_->loop->Schedule(*this, base::MonotonicClock::duration::zero());
-}
-
-void Connection::BeginTurn() {
-  context_->loop->AssertOnLoop();
-  reads_in_turn_ = 0;
-  answered_in_turn_ = 0;
-  if (std::exchange(is_yielding_, false)) {
-    context_->loop->Schedule(*this, deadline_ - base::MonotonicClock::now());
+  if (!turn_hook_.is_linked()) {
+    context_->turns.Add(*this);
   }
 }
 
 void Connection::OnReady(uint32_t events) {
-  BeginTurn();
   has_unread_input_ = has_unread_input_ || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-  if (state_ == State::kWriting && !Send()) {
-    return;
+  if (!turn_hook_.is_linked()) {
+    TakeTurn();
   }
-  if (Receive()) {
+}
+
+void Connection::TakeTurn() {
+  has_had_turn_ = false;
+  if ((state_ != State::kWriting || Send()) && Receive()) {
     Advance();
   }
 }
 
 bool Connection::Receive() {
+  context_->loop->AssertOnLoop();
   // The client may be ahead by a request, not by more: the rest stays in the socket, and TCP slows it down.
   const size_t input_max = context_->limits.head_bytes_max + kReceiveBytes;
-  while (has_unread_input_ && !is_input_ended_ && !is_yielding_ &&
-         (state_ == State::kLingering || input_.size() < input_max)) {
-    if (++reads_in_turn_ > kReadsInTurnMax) {
-      Yield();
+  bool has_read = false;
+  while (has_unread_input_ && !is_input_ended_ && (state_ == State::kLingering || input_.size() < input_max)) {
+    if (std::exchange(has_read, true) && context_->loop->IsTurnLong()) {
+      Yield();  // TLS gives what one record holds, which may be a byte
       break;
     }
     std::array<char, kReceiveBytes> buffer;
@@ -159,8 +150,9 @@ bool Connection::Receive() {
 }
 
 bool Connection::Advance() {
+  context_->loop->AssertOnLoop();
   while (state_ == State::kReading) {
-    if (answered_in_turn_ == kAnswersInTurnMax) {
+    if (has_had_turn_ && context_->loop->IsTurnLong()) {
       Yield();
       return true;
     }
@@ -174,7 +166,7 @@ bool Connection::Advance() {
         Close();
         return false;
       }
-      if (!has_unread_input_ || is_yielding_) {
+      if (!has_unread_input_ || turn_hook_.is_linked()) {
         return true;
       }
       if (!Receive()) {
@@ -183,7 +175,7 @@ bool Connection::Advance() {
       continue;
     }
     if (progress == Progress::kWhole) {
-      ++answered_in_turn_;
+      has_had_turn_ = true;
       if (!Answer()) {
         return false;
       }
@@ -376,12 +368,8 @@ void Connection::Close() {
 }
 
 void Connection::OnTimer() {
-  context_->loop->AssertOnLoop();
-  if (is_yielding_ && context_->loop->now() < deadline_) {
-    BeginTurn();
-    if (Receive()) {
-      Advance();
-    }
+  if (turn_hook_.is_linked()) {
+    SetDeadline(context_->limits.head_timeout);  // it waits for its turn, not for its client
     return;
   }
   const bool is_request_begun = state_ == State::kReading && (!input_.empty() || pending_ != nullptr);
@@ -393,6 +381,34 @@ void Connection::OnTimer() {
   context_->metrics->timed_out.Add(1);
   Refuse({.status = 408, .detail = "the request took longer than http.head_timeout to arrive"});
   Send();
+}
+
+void TurnQueue::Stop() {
+  loop_->AssertOnLoop();
+  loop_->Cancel(*this);
+}
+
+void TurnQueue::Add(Connection& connection) {
+  loop_->AssertOnLoop();
+  waiting_.push_back(connection);
+  if (!is_scheduled()) {
+    loop_->Schedule(*this, {});
+  }
+}
+
+void TurnQueue::OnTimer() {
+  loop_->AssertOnLoop();
+  while (!waiting_.empty()) {
+    Connection& next = waiting_.front();
+    waiting_.pop_front();
+    next.TakeTurn();
+    if (loop_->IsTurnLong()) {
+      break;
+    }
+  }
+  if (!waiting_.empty()) {
+    loop_->Schedule(*this, {});
+  }
 }
 
 }  // namespace bridge::http

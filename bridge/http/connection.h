@@ -66,6 +66,7 @@ class Connection final : private loop::Watcher, private loop::Timer {
  private:
   enum class State { kReading, kWriting, kLingering };
   friend struct ConnectionContext;
+  friend class TurnQueue;
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
   Connection(ConnectionContext* context, Transport transport);
@@ -75,6 +76,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
 
   void OnReady(uint32_t events) override;
   void OnTimer() override;
+  // Goes on as far as it can. The connection may be gone after it.
+  void TakeTurn();
 
   // These return false where the connection is gone.
   bool Receive();
@@ -87,7 +90,6 @@ class Connection final : private loop::Watcher, private loop::Timer {
   void Enqueue(std::string bytes);
   // Goes on with reading and answering when others have had their turn.
   void Yield();
-  void BeginTurn();
 
   // What has to come next before a request is whole: nothing (it is), or more bytes.
   enum class Progress { kNeedsMore, kWhole, kRefused };
@@ -105,12 +107,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
   bool is_keep_alive_ = true;
   bool is_input_ended_ = false;
   bool has_unread_input_ = false;
-  // There is more to do, and others have their turn first.
-  bool is_yielding_ = false;
-  // Reads made and requests answered without the loop having had another turn.
-  int reads_in_turn_ = 0;
-  int answered_in_turn_ = 0;
-  base::MonotonicTime deadline_;
+  // A request has been answered, and no other connection has had its turn since.
+  bool has_had_turn_ = false;
   size_t lingered_bytes_ = 0;
   std::string input_;
   std::string output_;
@@ -125,6 +123,30 @@ class Connection final : private loop::Watcher, private loop::Timer {
   };
   std::unique_ptr<Pending> pending_;
   Hook hook_;
+  // Of the TurnQueue.
+  Hook turn_hook_;
+};
+
+// The connections of a loop whose next request is there already, and which let others have their turn first.
+//
+// Lives on its EventLoop.
+class TurnQueue final : private loop::Timer {
+ public:
+  explicit TurnQueue(loop::EventLoop* loop) : loop_(loop) {}
+
+  // It leaves the queue when it is destroyed.
+  void Add(Connection& connection);
+  // REQUIRES: called before the destruction, with no connection left.
+  void Stop();
+
+ private:
+  void OnTimer() override;
+
+  loop::EventLoop* const loop_;
+  boost::intrusive::list<Connection,
+                         boost::intrusive::member_hook<Connection, Connection::Hook, &Connection::turn_hook_>,
+                         boost::intrusive::constant_time_size<false>>
+      waiting_;
 };
 
 struct ConnectionContext {
@@ -138,6 +160,7 @@ struct ConnectionContext {
   boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Connection::Hook, &Connection::hook_>,
                          boost::intrusive::constant_time_size<false>>
       connections = {};
+  TurnQueue turns{loop};
 };
 
 }  // namespace bridge::http

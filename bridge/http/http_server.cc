@@ -35,12 +35,12 @@ HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop
                        const ConnectionLimits& limits, const Cors* cors, const TlsContext* tls)
     : accept_loop_(accept_loop), limits_(limits) {
   for (loop::EventLoop* loop : loops) {
-    contexts_.push_back(std::make_unique<ConnectionContext>(ConnectionContext{.loop = loop,
-                                                                              .loop_index = contexts_.size(),
-                                                                              .dispatcher = dispatcher,
-                                                                              .limits = limits,
-                                                                              .metrics = &metrics_,
-                                                                              .cors = cors}));
+    contexts_.emplace_back(new ConnectionContext{.loop = loop,
+                                                 .loop_index = contexts_.size(),
+                                                 .dispatcher = dispatcher,
+                                                 .limits = limits,
+                                                 .metrics = &metrics_,
+                                                 .cors = cors});
   }
   if (tls != nullptr) {
     const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency() / 2, 1, kHandshakeThreadsMax);
