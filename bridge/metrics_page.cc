@@ -227,6 +227,8 @@ void AddConnections(const MetricsSources& sources, Page* page) {
       .Value(connections.timed_out.value());
   page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.")
       .Value(connections.unsent_bytes.value());
+  page->Gauge("http_request_bytes", "Bytes of requests that are not whole or not yet answered.")
+      .Value(connections.request_bytes.value());
 }
 
 void AddTls(const MetricsSources& sources, Page* page) {

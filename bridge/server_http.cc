@@ -34,11 +34,15 @@ uint64_t StreamsMax(const config::v1::Http& http) {
 }
 
 http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
-  return {.head_bytes_max = http.max_head_bytes(),
-          .body_bytes_max = http.max_body_bytes(),
-          .head_timeout = config::FromProto(http.head_timeout()),
-          .idle_timeout = config::FromProto(http.idle_timeout()),
-          .send_timeout = config::FromProto(http.send_timeout())};
+  constexpr uint64_t kRequestBytes = uint64_t{64} << 20;
+  constexpr uint64_t kLargestRequests = 4;  // that fit together, whatever is configured
+  return {
+      .head_bytes_max = http.max_head_bytes(),
+      .body_bytes_max = http.max_body_bytes(),
+      .head_timeout = config::FromProto(http.head_timeout()),
+      .idle_timeout = config::FromProto(http.idle_timeout()),
+      .send_timeout = config::FromProto(http.send_timeout()),
+      .request_bytes_max = std::max(kRequestBytes, kLargestRequests * (http.max_head_bytes() + http.max_body_bytes()))};
 }
 
 http::StreamLimits::Options StreamLimitsOf(const config::v1::Config& config) {

@@ -19,7 +19,12 @@ namespace {
 constexpr size_t kReceiveBytes = 4096;
 constexpr size_t kLingerBytesMax = size_t{64} << 10;
 constexpr absl::Duration kLingerTime = absl::Seconds(2);
+// What a connection may hold of a request whatever the others hold: most heads come in one piece.
+constexpr size_t kRequestBytesFree = 4096;
 constexpr char kTlsHandshakeRecord = 22;  // RFC 8446 §5.1
+
+// Assigning an empty string would keep the buffer.
+void Free(std::string* text) { std::string().swap(*text); }
 
 // The unspecified address where there is none any more.
 base::IpAddress PeerOf(int fd) {
@@ -80,6 +85,7 @@ Connection::~Connection() {
   context_->loop->Cancel(*this);
   context_->metrics->open.Sub(1);
   context_->metrics->unsent_bytes.Sub(output_.size() - output_sent_);
+  context_->metrics->request_bytes.Sub(counted_request_bytes_);
 }
 
 void Connection::SetDeadline(absl::Duration after) {
@@ -102,9 +108,28 @@ void Connection::OnReady(uint32_t events) {
 
 void Connection::TakeTurn() {
   has_had_turn_ = false;
-  if ((state_ != State::kWriting || Send()) && Receive()) {
-    Advance();
+  if ((state_ != State::kWriting || Send()) && Receive() && Advance()) {
+    CountRequestBytes();
   }
+}
+
+void Connection::CountRequestBytes() {
+  if (input_.empty()) {
+    Free(&input_);  // an idle connection keeps no buffer
+  }
+  const size_t bytes =
+      input_.capacity() + (pending_ == nullptr ? 0 : pending_->head_text.capacity() + pending_->body.capacity());
+  context_->metrics->request_bytes.Add(bytes);
+  context_->metrics->request_bytes.Sub(std::exchange(counted_request_bytes_, bytes));
+  if (bytes <= kRequestBytesFree || context_->metrics->request_bytes.value() <= context_->limits.request_bytes_max) {
+    return;
+  }
+  if (state_ != State::kReading) {
+    Close();  // it reads no answers, and sends requests
+    return;
+  }
+  Refuse({.status = 503, .detail = "too many requests that are not whole are held; send it again later"});
+  Send();
 }
 
 bool Connection::Receive() {
@@ -290,7 +315,8 @@ void Connection::Refuse(const Refusal& refusal) {
   const std::string body = ProblemJson({.status = refusal.status, .detail = refusal.detail});
   std::string response = absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status),
                                       "\r\nContent-Type: ", kProblemContentType, "\r\nContent-Length: ", body.size(),
-                                      "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n");
+                                      "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n",
+                                      refusal.status == 503 ? "Retry-After: 2\r\n" : "");
   if (context_->cors != nullptr) {
     const absl::string_view origin = pending_ == nullptr ? absl::string_view() : pending_->head.Find("Origin");
     for (const auto& [name, value] : context_->cors->HeadersFor(origin)) {
@@ -324,7 +350,7 @@ bool Connection::Push() {
     output_sent_ += static_cast<size_t>(sent);
     context_->metrics->unsent_bytes.Sub(static_cast<size_t>(sent));
   }
-  output_ = std::string();
+  Free(&output_);
   output_sent_ = 0;
   return true;
 }
@@ -356,7 +382,8 @@ bool Connection::Send() {
 
 void Connection::Linger() {
   state_ = State::kLingering;
-  input_ = std::string();
+  Free(&input_);
+  context_->metrics->request_bytes.Sub(std::exchange(counted_request_bytes_, 0));
   transport_.EndWriting();
   SetDeadline(kLingerTime);
 }

@@ -33,6 +33,9 @@ struct ConnectionLimits {
   absl::Duration send_timeout = absl::Seconds(30);
   // Of all responses that wait to be sent, on all connections.
   uint64_t unsent_bytes_max = uint64_t{64} << 20;
+  // Of all requests that are not whole or not yet answered, on all connections. Over it, connections that hold more
+  // than a few kilobytes are refused.
+  uint64_t request_bytes_max = uint64_t{64} << 20;
 };
 
 // What the connections of a server count. Thread-safe.
@@ -43,6 +46,7 @@ struct ConnectionMetrics {
   base::SharedMetric refused;
   base::SharedMetric timed_out;
   base::SharedMetric unsent_bytes;
+  base::SharedMetric request_bytes;
 };
 
 // What the connections of one loop share.
@@ -76,8 +80,9 @@ class Connection final : private loop::Watcher, private loop::Timer {
 
   void OnReady(uint32_t events) override;
   void OnTimer() override;
-  // Goes on as far as it can. The connection may be gone after it.
+  // Goes on as far as it can. The connection may be gone after it, as after CountRequestBytes.
   void TakeTurn();
+  void CountRequestBytes();
 
   // These return false where the connection is gone.
   bool Receive();
@@ -110,6 +115,7 @@ class Connection final : private loop::Watcher, private loop::Timer {
   // A request has been answered, and no other connection has had its turn since.
   bool has_had_turn_ = false;
   size_t lingered_bytes_ = 0;
+  size_t counted_request_bytes_ = 0;
   std::string input_;
   std::string output_;
   size_t output_sent_ = 0;
