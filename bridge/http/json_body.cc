@@ -1,5 +1,7 @@
 #include "bridge/http/json_body.h"
 
+#include <algorithm>
+
 #include <google/protobuf/util/json_util.h>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +14,9 @@ namespace bridge::http {
 namespace {
 
 constexpr size_t kJsonErrorShownMax = 300;
+// The library takes time with the square of the depth of arrays, and much for an object. What is read here has one
+// object and two arrays at most; the rest is for brackets in texts, so that nothing here need know what a text is.
+constexpr auto kBracketsMax = 200;
 
 }  // namespace
 
@@ -31,6 +36,12 @@ std::optional<Problem> CheckIsJson(const httplib::Request& request) {
 
 std::optional<Problem> ReadJsonBody(const std::string& body, absl::string_view what, absl::string_view example,
                                     google::protobuf::Message* message) {
+  const auto brackets = std::count_if(body.begin(), body.end(), [](char c) { return c == '[' || c == '{'; });
+  if (brackets > kBracketsMax) {
+    return Problem{.detail = absl::StrCat("the body has ", brackets, " brackets [ and {; at most ", kBracketsMax,
+                                          " are allowed"),
+                   .example = std::string(example)};
+  }
   const auto status = google::protobuf::util::JsonStringToMessage(body, message);
   if (status.ok()) {
     return std::nullopt;

@@ -36,6 +36,7 @@ struct Raw {
   std::string topics_name = "topic";
   std::string types_name = "type";
   absl::string_view example = kQueryExample;
+  absl::string_view types_example = "type=update";
 };
 
 Problem UnknownParameter(const std::string& name, const SubscribeRules& rules) {
@@ -102,7 +103,8 @@ std::variant<Raw, Problem> ReadBody(const httplib::Request& request) {
           .heartbeat = body.heartbeat(),
           .topics_name = "topics",
           .types_name = "types",
-          .example = kBodyExample};
+          .example = kBodyExample,
+          .types_example = R"({"topics": ["orders.*"], "types": ["update"]})"};
   switch (body.replay().kind_case()) {
     case google::protobuf::Value::KIND_NOT_SET:
     case google::protobuf::Value::kNullValue:
@@ -170,7 +172,7 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeRules& rules
       return Problem{.detail = absl::StrCat("type ", base::Quoted(type), ": must have 1 to ", topic::kTypeBytesMax,
                                             " bytes, and no CR, LF or NUL"),
                      .parameter = raw.types_name,
-                     .example = "type=update"};
+                     .example = std::string(raw.types_example)};
     }
     selection->types.push_back(type);
   }
