@@ -38,6 +38,10 @@ std::optional<Refusal> CheckTarget(RequestHead* head) {
   for (const absl::string_view scheme : {"http://", "https://"}) {
     if (absl::StartsWithIgnoreCase(target, scheme)) {  // absolute-form, which a server has to accept
       const size_t path = target.find('/', scheme.size());
+      head->host = target.substr(scheme.size(), path - scheme.size());
+      if (head->host.empty()) {
+        return BadRequest(absl::StrCat("request target ", base::Quoted(target), ": must name a host"));
+      }
       target = path == absl::string_view::npos ? absl::string_view("/") : target.substr(path);
     }
   }
@@ -118,6 +122,7 @@ std::optional<Refusal> ParseHeader(absl::string_view line, RequestHead* head) {
 
 std::optional<Refusal> CheckHost(RequestHead* head) {
   size_t count = 0;
+  absl::string_view host_of_header;
   for (const auto& header : head->headers) {
     if (absl::EqualsIgnoreCase(header.name, "Host")) {
       ++count;
@@ -125,12 +130,22 @@ std::optional<Refusal> CheckHost(RequestHead* head) {
       if (!host) {
         return BadRequest(absl::StrCat("Host ", base::Quoted(header.value), ": must be a host and perhaps a port"));
       }
-      head->host = *host;
+      host_of_header = *host;
     }
   }
   if (count > 1 || (count == 0 && head->minor_version == 1)) {
     return BadRequest("there must be exactly one Host header");
   }
+  if (head->host.empty()) {
+    head->host = host_of_header;
+    return std::nullopt;
+  }
+  const auto host = HostOfAuthority(head->host);  // RFC 9112 §3.2.2: the target's counts, and not the header's
+  if (!host) {
+    return BadRequest(
+        absl::StrCat("request target's host ", base::Quoted(head->host), ": must be a host and perhaps a port"));
+  }
+  head->host = *host;
   return std::nullopt;
 }
 

@@ -29,7 +29,8 @@ struct RequestHead {
   // 0 or 1: HTTP/1.0, HTTP/1.1.
   int minor_version = 1;
   std::vector<Header> headers;
-  // Without the port, lower case is not forced; empty where an HTTP/1.0 client sends none.
+  // Of the target in absolute-form, else of the Host header. Without the port, lower case is not forced; empty where an
+  // HTTP/1.0 client sends none.
   absl::string_view host;
   std::optional<uint64_t> content_length;
   bool is_chunked = false;

@@ -39,11 +39,12 @@ TEST(RequestHead, KeepAliveFollowsVersionAndConnection) {
   EXPECT_TRUE(is_keep_alive("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
 }
 
-TEST(RequestHead, AbsoluteFormIsTakenAsItsPath) {
+TEST(RequestHead, AbsoluteFormIsTakenAsItsPathAndHost) {
   RequestHead head;
-  const std::string bytes = "GET http://example.com/a?b HTTP/1.1\r\nHost: example.com\r\n\r\n";
+  const std::string bytes = "GET http://example.com:80/a?b HTTP/1.1\r\nHost: localhost\r\n\r\n";
   ASSERT_FALSE(ParseRequestHead(bytes, &head));
   EXPECT_EQ(head.target, "/a?b");
+  EXPECT_EQ(head.host, "example.com");  // RFC 9112 §3.2.2: whatever the Host header says
 }
 
 TEST(RequestHead, HostIsTakenFromAnAuthority) {
