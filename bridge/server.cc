@@ -1,7 +1,6 @@
 #include "bridge/server.h"
 
 #include <algorithm>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <utility>
 
@@ -85,7 +84,7 @@ absl::Status Server::Start() {
   RETURN_IF_ERROR(StartGrpc());
   control_->AssertOnLoop();
   trim_timer_ = std::make_unique<ControlTimer>([this] { TrimMemory(); });
-  control_->Schedule(*trim_timer_, kTrimInterval);
+  TrimMemory();
   log_timer_ = std::make_unique<ControlTimer>([this] { WatchLog(); });
   WatchLog();
   file_watcher_.Start();
@@ -215,18 +214,15 @@ std::string Server::Metrics() const {
 
 void Server::TrimMemory() {
   control_->AssertOnLoop();
-  constexpr uint64_t kBytesPerStream = 1024;
-  constexpr uint64_t kBytesPerTlsStream = 14 * 1024;
-  constexpr uint64_t kWorthIt = uint64_t{1} << 20;
-  uint64_t held = events_->open_streams() * (tls_ == nullptr ? kBytesPerStream : kBytesPerTlsStream);
+  const uint64_t bytes_per_connection = tls_ == nullptr ? 1024 : 14 * 1024;
+  const http::ConnectionMetrics& connections = http_->metrics();
+  uint64_t held = (events_->open_streams() + connections.open.value()) * bytes_per_connection +
+                  connections.request_bytes.value() + connections.unsent_bytes.value() +
+                  service_->metrics().bytes_in_flight.value();
   for (const auto& hub : hubs_) {
     held += hub->metrics().history_bytes.value();
   }
-  if (held + kWorthIt < held_bytes_max_) {
-    malloc_trim(0);
-    held_bytes_max_ = held;
-  }
-  held_bytes_max_ = std::max(held_bytes_max_, held);
+  memory_trimmer_.Look(held);
   control_->Schedule(*trim_timer_, kTrimInterval);
 }
 

@@ -30,6 +30,7 @@
 #include "bridge/hub/store_reader.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/memory_trimmer.h"
 #include "bridge/open_auth.h"
 #include "bridge/payload/transcoder.h"
 #include "bridge/rpc/grpc_server.h"
@@ -147,8 +148,7 @@ class Server {
   std::unique_ptr<ControlTimer> trim_timer_;
   std::unique_ptr<ControlTimer> log_timer_;
   std::unique_ptr<ControlTimer> check_timer_;
-  // About what is held by streams and history: the most since memory was last given back.
-  uint64_t held_bytes_max_ = 0;
+  MemoryTrimmer memory_trimmer_;
   std::thread grpc_drain_;
 };
 
