@@ -231,15 +231,27 @@ describe('the page', () => {
     const other = await openPage(bridge.http, { query: '?topic=strange.*' });
     await isState(other, 'open');
     const text = '<img src=x onerror="window.hacked = true"><script>window.hacked = true</script>';
-    await publisher.publish([{ topic: 'strange.a', text }, { topic: 'strange.a', type: 'own.type', text: 'later' }]);
+    await publisher.publish([{ topic: 'strange.a', text }, { topic: 'strange.a', type: 'own.type', text: 'later' },
+      { topic: 'strange.a', type: text, text: 'its type is markup' }]);
     await other.locator('#rows .event').waitFor();
     assert.deepEqual(await other.locator('#rows .event .data').allTextContents(), [text]);
-    assert.equal(await other.evaluate(() => window.hacked), undefined);
-    await other.fill('#types', 'message, own.type');
+    await other.fill('#types', `message, own.type, ${text}`);
     await other.getByRole('button', { name: 'Apply' }).click();
     await other.locator('#rows .event:has-text("own.type")').waitFor();
+    await other.locator('#rows .event:has-text("its type is markup")').waitFor();
+    assert.ok((await other.locator('#rows .event .type').allTextContents()).includes(text));
+    assert.equal(await other.evaluate(() => window.hacked), undefined);
     assert.deepEqual(other.errors, []);
     await publisher.close();
+    await other.context().close();
+  });
+
+  test('shows what its address asks for as text, whatever is in it', async () => {
+    const text = '<img src=x onerror="window.hacked = true">';
+    const other = await openPage(bridge.http, { query: `?topic=${encodeURIComponent(text)}` });
+    await isState(other, 'refused');
+    assert.equal(await other.inputValue('#topics'), text);
+    assert.equal(await other.evaluate(() => window.hacked), undefined);
     await other.context().close();
   });
 
