@@ -7,7 +7,6 @@
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
-#include "bridge/log/disk/format.h"
 
 namespace bridge::log {
 namespace {
@@ -192,7 +191,7 @@ void DiskLog::PlaceSome() {
     placed_.push_back(
         {.done = std::move(request.done), .appended = std::move(request.appended), .entries_until = entries_placed_});
   }
-  if (!batch->records.empty()) {
+  if (!batch->empty()) {
     writer_.Add(batch);
   }
 }
@@ -205,17 +204,16 @@ Appended DiskLog::Place(Record record, base::MonotonicTime received, base::Monot
     ++entries_placed_;
     return {.status = absl::OkStatus(), .position = {.epoch = epoch, .sequence = 0}};
   }
-  disk::StoredRecord stored{.sequence = newest_ + 1};
+  disk::StoredRecord stored{.sequence = newest_ + 1, .value = {}, .key = {}};
   if (!record.idempotency_key.empty()) {
     const Fingerprint fingerprint = idempotency_window_.FingerprintOf(record);
     if (const auto first = idempotency_window_.FindOrRemember(fingerprint, stored.sequence, now)) {
       return {.status = absl::OkStatus(), .position = {.epoch = epoch, .sequence = *first}, .is_duplicate = true};
     }
-    stored.key = disk::SealKey(stored.sequence, fingerprint, clock.At(now));
+    stored.key = sealer_.Seal(stored.sequence, fingerprint, clock.At(now));
   }
-  stored.value = disk::SealRecord(stored.sequence, record, clock.At(received));
-  batch->bytes += stored.value.size() + stored.key.size();
-  batch->records.push_back(std::move(stored));
+  stored.value = sealer_.Seal(stored.sequence, record, clock.At(received));
+  batch->Add(stored);
   entries_.push_back({.sequence = ++newest_, .record = std::move(record), .received = received});
   ++entries_placed_;
   return {.status = absl::OkStatus(), .position = {.epoch = epoch, .sequence = newest_}};

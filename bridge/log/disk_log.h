@@ -15,6 +15,8 @@
 #include "absl/synchronization/mutex.h"
 
 #include "bridge/base/clock.h"
+#include "bridge/log/disk/batch.h"
+#include "bridge/log/disk/format.h"
 #include "bridge/log/disk/log_clock.h"
 #include "bridge/log/disk/reader_pool.h"
 #include "bridge/log/disk/store.h"
@@ -119,6 +121,7 @@ class DiskLog final : public EventLog {
 
   // Touched by the log's thread only.
   IdempotencyWindow idempotency_window_;
+  disk::Sealer sealer_;
   uint64_t newest_;
   // Those before `next_request_` have been placed.
   std::vector<Inbox::Request> requests_;

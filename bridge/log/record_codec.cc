@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
-#include "bridge/log/v1/record.pb.h"
 #include "bridge/topic/event_type.h"
 #include "bridge/topic/topic.h"
 
@@ -17,21 +16,23 @@ constexpr uint32_t kVersion = 1;
 
 }  // namespace
 
-std::string EncodeRecord(const Record& record, size_t spare_bytes) {
-  v1::Record stored;
-  stored.set_version(kVersion);
-  stored.set_topic(record.topic);
-  stored.set_type(record.type);
-  stored.set_data(record.data);
-  stored.set_retry_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry)));
+void RecordEncoder::Encode(const Record& record, std::string* out) {
+  stored_.set_version(kVersion);
+  stored_.set_topic(record.topic);
+  stored_.set_type(record.type);
+  stored_.set_data(record.data);
+  stored_.set_retry_ms(static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry)));
   const timespec time = absl::ToTimespec(record.time);
-  stored.mutable_time()->set_seconds(time.tv_sec);
-  stored.mutable_time()->set_nanos(static_cast<int32_t>(time.tv_nsec));
-  stored.set_publisher(record.publisher);
-  stored.set_idempotency_key(record.idempotency_key);
+  stored_.mutable_time()->set_seconds(time.tv_sec);
+  stored_.mutable_time()->set_nanos(static_cast<int32_t>(time.tv_nsec));
+  stored_.set_publisher(record.publisher);
+  stored_.set_idempotency_key(record.idempotency_key);
+  stored_.AppendToString(out);
+}
+
+std::string EncodeRecord(const Record& record) {
   std::string bytes;
-  bytes.reserve(stored.ByteSizeLong() + spare_bytes);
-  stored.AppendToString(&bytes);
+  RecordEncoder().Encode(record, &bytes);
   return bytes;
 }
 

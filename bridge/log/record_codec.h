@@ -1,19 +1,28 @@
 #pragma once
 
-#include <cstddef>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 #include "bridge/log/record.h"
+#include "bridge/log/v1/record.pb.h"
 
+// Records as durable logs store them (proto/bridge/log/v1/record.proto).
 namespace bridge::log {
 
-// Records as durable logs store them (proto/bridge/log/v1/record.proto). Thread-safe.
+// Encodes kept records, and keeps memory from one to the next. Not thread-safe.
+class RecordEncoder {
+ public:
+  // Appends the record's bytes.
+  void Encode(const Record& record, std::string* out);
 
-// The bytes of a kept record, with room for so many behind them.
-std::string EncodeRecord(const Record& record, size_t spare_bytes = 0);
+ private:
+  v1::Record stored_;
+};
+
+// The bytes of a kept record. Thread-safe, as the next one.
+std::string EncodeRecord(const Record& record);
 
 // The record of `bytes`, not ephemeral. DATA_LOSS: they are no record; UNIMPLEMENTED: one of a newer format than this
 // program knows.

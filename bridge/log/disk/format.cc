@@ -7,7 +7,6 @@
 #include "absl/strings/str_cat.h"
 
 #include "bridge/base/status_macros.h"
-#include "bridge/log/record_codec.h"
 
 namespace bridge::log::disk {
 namespace {
@@ -34,10 +33,7 @@ Checksum ChecksumOf(uint64_t sequence, absl::string_view bytes) {
   return static_cast<Checksum>(checksum);
 }
 
-std::string Seal(uint64_t sequence, std::string value) {
-  AppendRaw(ChecksumOf(sequence, value), &value);
-  return value;
-}
+void AppendChecksum(uint64_t sequence, std::string* value) { AppendRaw(ChecksumOf(sequence, *value), value); }
 
 absl::StatusOr<absl::string_view> Open(uint64_t sequence, absl::string_view value) {
   if (value.size() >= sizeof(Checksum)) {
@@ -60,20 +56,26 @@ absl::StatusOr<absl::string_view> OpenTimed(uint64_t sequence, absl::string_view
 
 }  // namespace
 
-std::string SealRecord(uint64_t sequence, const Record& record, LogClock::Time time) {
-  std::string value = EncodeRecord(record, sizeof(StoredTime) + sizeof(Checksum));
-  AppendRaw(StoredTime{time.count()}, &value);
-  return Seal(sequence, std::move(value));
+absl::string_view Sealer::Seal(uint64_t sequence, const Record& record, LogClock::Time time) {
+  record_.clear();
+  encoder_.Encode(record, &record_);
+  AppendRaw(StoredTime{time.count()}, &record_);
+  AppendChecksum(sequence, &record_);
+  return record_;
 }
 
-std::string SealKey(uint64_t sequence, const Fingerprint& fingerprint, LogClock::Time time) {
-  std::string value;
-  AppendRaw(fingerprint, &value);
-  AppendRaw(StoredTime{time.count()}, &value);
-  return Seal(sequence, std::move(value));
+absl::string_view Sealer::Seal(uint64_t sequence, const Fingerprint& fingerprint, LogClock::Time time) {
+  key_.clear();
+  AppendRaw(fingerprint, &key_);
+  AppendRaw(StoredTime{time.count()}, &key_);
+  AppendChecksum(sequence, &key_);
+  return key_;
 }
 
-std::string SealState(std::string state) { return Seal(0, std::move(state)); }
+std::string SealState(std::string state) {
+  AppendChecksum(0, &state);
+  return state;
+}
 
 absl::StatusOr<absl::string_view> OpenState(absl::string_view value) { return Open(0, value); }
 

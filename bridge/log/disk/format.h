@@ -10,6 +10,7 @@
 #include "bridge/log/disk/log_clock.h"
 #include "bridge/log/fingerprint.h"
 #include "bridge/log/record.h"
+#include "bridge/log/record_codec.h"
 
 namespace bridge::log::disk {
 
@@ -20,10 +21,21 @@ namespace bridge::log::disk {
 //   keys:    sequence -> fingerprint, log time, checksum
 //   state:   0        -> StoreState (proto/bridge/log/v1/store.proto), checksum
 //
-// Numbers have the byte order of the machine. Thread-safe.
+// Numbers have the byte order of the machine. Functions are thread-safe.
 
-std::string SealRecord(uint64_t sequence, const Record& record, LogClock::Time time);
-std::string SealKey(uint64_t sequence, const Fingerprint& fingerprint, LogClock::Time time);
+// Makes the values of records and keys, and keeps memory from one to the next: each is valid until the next of its kind
+// is made. Not thread-safe.
+class Sealer {
+ public:
+  absl::string_view Seal(uint64_t sequence, const Record& record, LogClock::Time time);
+  absl::string_view Seal(uint64_t sequence, const Fingerprint& fingerprint, LogClock::Time time);
+
+ private:
+  RecordEncoder encoder_;
+  std::string record_;
+  std::string key_;
+};
+
 std::string SealState(std::string state);
 
 struct TimedRecord {

@@ -5,8 +5,10 @@
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -22,12 +24,11 @@ constexpr mode_t kFileMode = 0600;
 // A file keeps its room up to this, for when the disk is full.
 constexpr uint64_t kBytesKept = uint64_t{4} << 20;
 
-// Stands before a record's value and key, which have checksums of their own.
+// Stands before a batch: its places, then its bytes. Values and keys have checksums of their own.
 struct Head {
   uint64_t epoch;
-  uint64_t sequence;
-  uint32_t value_bytes;
-  uint32_t key_bytes;
+  uint64_t records;
+  uint64_t bytes;
 };
 
 absl::Status JournalError(int error, absl::string_view what) {
@@ -52,27 +53,64 @@ absl::StatusOr<std::string> ReadAll(const Descriptor& file, uint64_t bytes) {
   return content;
 }
 
-// Takes the next record from the front of `bytes`; one that is not after `newest` without its content. False: there is
-// none that is whole and of this epoch.
-bool TakeRecord(Position newest, absl::string_view* bytes, StoredRecord* record) {
+bool IsWhole(const StoredRecord& record) {
+  return OpenRecord(record.sequence, record.value).ok() &&
+         (record.key.empty() || OpenKey(record.sequence, record.key).ok());
+}
+
+// Takes the next batch from the front of `bytes`, and adds those of its records that come after `newest`. False: it is
+// the last one, for nothing or something damaged stands behind.
+bool TakeBatch(Position newest, absl::string_view* bytes, std::vector<StoredRecord>* records) {
   Head head = {};
   if (bytes->size() < sizeof(head)) {
     return false;
   }
   std::memcpy(&head, bytes->data(), sizeof(head));
-  const absl::string_view content = bytes->substr(sizeof(head));
-  if (head.epoch != newest.epoch || content.size() < uint64_t{head.value_bytes} + head.key_bytes) {
+  bytes->remove_prefix(sizeof(head));
+  if (head.epoch != newest.epoch || head.records > bytes->size() / sizeof(Batch::Place)) {
     return false;
   }
-  *record = {.sequence = head.sequence};
-  bytes->remove_prefix(sizeof(head) + head.value_bytes + head.key_bytes);
-  if (head.sequence <= newest.sequence) {
-    return true;
+  const absl::string_view places = bytes->substr(0, head.records * sizeof(Batch::Place));
+  bytes->remove_prefix(places.size());
+  const absl::string_view content = bytes->substr(0, head.bytes);
+  bytes->remove_prefix(content.size());
+  for (size_t at = 0; at < places.size(); at += sizeof(Batch::Place)) {
+    Batch::Place place;
+    std::memcpy(&place, places.data() + at, sizeof(place));
+    if (place.at > content.size() || content.size() - place.at < uint64_t{place.value_bytes} + place.key_bytes) {
+      return false;
+    }
+    if (place.sequence <= newest.sequence) {
+      continue;
+    }
+    records->push_back(Batch::In(content, place));
+    if (!IsWhole(records->back())) {
+      records->pop_back();
+      return false;
+    }
   }
-  record->value = std::string(content.substr(0, head.value_bytes));
-  record->key = std::string(content.substr(head.value_bytes, head.key_bytes));
-  return OpenRecord(head.sequence, record->value).ok() &&
-         (record->key.empty() || OpenKey(head.sequence, record->key).ok());
+  return true;
+}
+
+// Writes all of `parts` at `offset`, one behind the other. False: errno says why not.
+bool WriteAll(const Descriptor& file, uint64_t offset, std::array<iovec, 3> parts) {
+  for (size_t first = 0; first < parts.size();) {
+    const ssize_t size =
+        pwritev(file.get(), &parts.at(first), static_cast<int>(parts.size() - first), static_cast<off_t>(offset));
+    if (size < 0) {
+      return false;
+    }
+    offset += static_cast<uint64_t>(size);
+    for (auto rest = static_cast<size_t>(size); first < parts.size(); ++first) {
+      iovec& part = parts.at(first);
+      if (rest < part.iov_len) {
+        part = {.iov_base = static_cast<char*>(part.iov_base) + rest, .iov_len = part.iov_len - rest};
+        break;
+      }
+      rest -= part.iov_len;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -92,52 +130,40 @@ absl::StatusOr<Journal> Journal::Open(const std::string& directory) {
   return journal;
 }
 
-absl::StatusOr<std::vector<StoredRecord>> Journal::RecordsAfter(Position newest) const {
+absl::StatusOr<Batch> Journal::RecordsAfter(Position newest) const {
+  std::array<std::string, 2> contents;
   std::vector<StoredRecord> records;
-  for (const File& file : files_) {
-    ASSIGN_OR_RETURN(const std::string content, ReadAll(file.descriptor, file.bytes));
-    absl::string_view rest = content;
-    for (StoredRecord record; TakeRecord(newest, &rest, &record);) {
-      if (record.sequence > newest.sequence) {
-        records.push_back(std::move(record));
-      }
+  for (size_t i = 0; i < files_.size(); ++i) {
+    ASSIGN_OR_RETURN(contents[i], ReadAll(files_[i].descriptor, files_[i].bytes));
+    absl::string_view rest = contents[i];
+    while (TakeBatch(newest, &rest, &records)) {
     }
   }
   std::ranges::sort(records, {}, &StoredRecord::sequence);
-  std::vector<StoredRecord> next;
-  for (StoredRecord& record : records) {
+  Batch next;
+  for (const StoredRecord& record : records) {
     if (record.sequence == newest.sequence + 1) {
       newest.sequence = record.sequence;
-      next.push_back(std::move(record));
+      next.Add(record);
     }
   }
   return next;
 }
 
 absl::Status Journal::Add(uint64_t epoch, const Batch& batch) {
-  std::string bytes;
-  bytes.reserve(batch.bytes + batch.records.size() * sizeof(Head));
-  for (const StoredRecord& record : batch.records) {
-    const Head head = {.epoch = epoch,
-                       .sequence = record.sequence,
-                       .value_bytes = static_cast<uint32_t>(record.value.size()),
-                       .key_bytes = static_cast<uint32_t>(record.key.size())};
-    bytes.append(reinterpret_cast<const char*>(&head), sizeof(head));
-    absl::StrAppend(&bytes, record.value, record.key);
-  }
+  Head head = {.epoch = epoch, .records = batch.size(), .bytes = batch.bytes().size()};
+  const size_t places_bytes = batch.size() * sizeof(Batch::Place);
   File& file = files_[current_];
-  for (size_t offset = 0; offset < bytes.size();) {
-    const ssize_t size = pwrite(file.descriptor.get(), bytes.data() + offset, bytes.size() - offset,
-                                static_cast<off_t>(file.bytes + offset));
-    if (size < 0) {
-      absl::Status failure = JournalError(errno, "cannot write");
-      // Harmless where it fails: the next batch is written over what is there.
-      (void)!ftruncate(file.descriptor.get(), static_cast<off_t>(file.bytes));
-      return failure;
-    }
-    offset += static_cast<size_t>(size);
+  if (!WriteAll(file.descriptor, file.bytes,
+                {iovec{.iov_base = &head, .iov_len = sizeof(head)},
+                 iovec{.iov_base = const_cast<Batch::Place*>(batch.places().data()), .iov_len = places_bytes},
+                 iovec{.iov_base = const_cast<char*>(batch.bytes().data()), .iov_len = batch.bytes().size()}})) {
+    absl::Status failure = JournalError(errno, "cannot write");
+    // Harmless where it fails: the next batch is written over what is there.
+    (void)!ftruncate(file.descriptor.get(), static_cast<off_t>(file.bytes));
+    return failure;
   }
-  file.bytes += bytes.size();
+  file.bytes += sizeof(head) + places_bytes + batch.bytes().size();
   return absl::OkStatus();
 }
 

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -25,7 +24,7 @@ class Journal {
   static absl::StatusOr<Journal> Open(const std::string& directory);
 
   // The records of its epoch that come after `newest`, up to the first that is damaged or missing.
-  absl::StatusOr<std::vector<StoredRecord>> RecordsAfter(Position newest) const;
+  absl::StatusOr<Batch> RecordsAfter(Position newest) const;
 
   // Where it fails, the batch is not there. RESOURCE_EXHAUSTED: there is no room.
   absl::Status Add(uint64_t epoch, const Batch& batch);

@@ -112,12 +112,12 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
                         absl::StrCat(files->data_path(), " cannot be used: ", state.status().message()));
   }
   ASSIGN_OR_RETURN(Journal journal, Journal::Open(options.path));
-  auto unwritten = std::make_shared<Batch>();
-  ASSIGN_OR_RETURN(unwritten->records,
+  ASSIGN_OR_RETURN(Batch in_journal,
                    journal.RecordsAfter({.epoch = state->epoch(), .sequence = state->newest_sequence()}));
+  const auto unwritten = std::make_shared<const Batch>(std::move(in_journal));
   LogClock::Time last_time = {};
-  for (const StoredRecord& record : unwritten->records) {
-    unwritten->bytes += record.value.size() + record.key.size();
+  for (size_t i = 0; i < unwritten->size(); ++i) {
+    const StoredRecord record = (*unwritten)[i];
     last_time = std::max({last_time, PeekTime(record.value), PeekTime(record.key)});
   }
   LogClock clock(options.clock, MarkOf(*state), last_time);
@@ -127,7 +127,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
   state->set_may_lack_its_tail(options.may_lack_its_tail);
   std::unique_ptr<Store> store(new Store(std::move(options), std::move(files), std::move(tables), std::move(journal),
                                          std::move(clock), *std::move(state)));
-  RETURN_IF_ERROR(store->Write({std::move(unwritten)}));
+  RETURN_IF_ERROR(store->Write({unwritten}));
   RETURN_IF_ERROR(store->journal().Drop(Journal::Written::kAll));
   return store;
 }
@@ -165,8 +165,8 @@ absl::Status Store::TryWrite(absl::Span<const BatchPtr> batches) {
   size_t records = 0;
   uint64_t bytes = 0;
   for (const BatchPtr& batch : batches) {
-    records += batch->records.size();
-    bytes += batch->bytes;
+    records += batch->size();
+    bytes += batch->bytes().size();
   }
   if (records != 0) {
     RETURN_IF_ERROR(Reserve(bytes));
@@ -175,7 +175,8 @@ absl::Status Store::TryWrite(absl::Span<const BatchPtr> batches) {
   SetMark(clock_.MarkNow(), &state);
   ASSIGN_OR_RETURN(Txn txn, Begin(tables_.env.get(), 0));
   for (const BatchPtr& batch : batches) {
-    for (const StoredRecord& record : batch->records) {
+    for (size_t i = 0; i < batch->size(); ++i) {
+      const StoredRecord record = (*batch)[i];
       RETURN_IF_ERROR(Put(txn.get(), tables_.records, {record.sequence, record.value}, MDB_APPEND));
       if (!record.key.empty()) {
         RETURN_IF_ERROR(Put(txn.get(), tables_.keys, {record.sequence, record.key}, MDB_APPEND));

@@ -73,8 +73,7 @@ class PageBuilder {
 absl::StatusOr<Page> Store::Read(const EventLog::ReadOptions& options, absl::Span<const BatchPtr> unwritten) {
   ASSIGN_OR_RETURN(const Txn txn, Begin(tables_.env.get(), MDB_RDONLY));
   ASSIGN_OR_RETURN(const v1::StoreState state, ReadState(txn.get(), tables_));
-  const uint64_t newest =
-      std::max(state.newest_sequence(), unwritten.empty() ? 0 : unwritten.back()->records.back().sequence);
+  const uint64_t newest = std::max(state.newest_sequence(), unwritten.empty() ? 0 : unwritten.back()->last_sequence());
   if (options.after.epoch != epoch_) {
     return absl::NotFoundError(absl::StrCat("event id ", EventIdOf(options.after),
                                             " is of another epoch; this log has ",
@@ -102,8 +101,8 @@ absl::StatusOr<Page> Store::Read(const EventLog::ReadOptions& options, absl::Spa
     return item.status();
   }
   for (const BatchPtr& batch : unwritten) {
-    for (const StoredRecord& record : batch->records) {
-      if (!is_full && record.sequence > page.read_to()) {
+    for (size_t i = 0; i < batch->size(); ++i) {
+      if (const StoredRecord record = (*batch)[i]; !is_full && record.sequence > page.read_to()) {
         is_full = !page.Add(record.sequence, record.value);
       }
     }

@@ -46,7 +46,7 @@ void Writer::Add(BatchPtr batch) {
   if (!IsEachBatch()) {
     absl::Status added = write_failure_;
     if (added.ok()) {
-      added = store_->Reserve(bytes_ + batch->bytes);
+      added = store_->Reserve(bytes_ + batch->bytes().size());
     }
     if (added.ok()) {
       added = store_->journal().Add(store_->epoch(), *batch);
@@ -56,10 +56,10 @@ void Writer::Add(BatchPtr batch) {
       due_ = base::MonotonicTime::min();  // which may make room
       return;
     }
-    durable_sequence_ = batch->records.back().sequence;
+    durable_sequence_ = batch->last_sequence();
     health_ = absl::OkStatus();
   }
-  bytes_ += batch->bytes;
+  bytes_ += batch->bytes().size();
   batches_.push_back(std::move(batch));
   if (!failure_.ok()) {
     return;
@@ -103,14 +103,12 @@ std::vector<BatchPtr> Writer::Unwritten(uint64_t after, size_t records_max) cons
     return found;
   }
   const absl::MutexLock lock(&mutex_);
-  const auto is_before = [](uint64_t sequence, const BatchPtr& batch) {
-    return sequence < batch->records.back().sequence;
-  };
+  const auto is_before = [](uint64_t sequence, const BatchPtr& batch) { return sequence < batch->last_sequence(); };
   size_t records = 0;
   for (auto next = std::upper_bound(batches_.begin(), batches_.end(), after, is_before);
        next != batches_.end() && records <= records_max; ++next) {
     found.push_back(*next);
-    records += (*next)->records.size();
+    records += (*next)->size();
   }
   return found;
 }
@@ -192,7 +190,7 @@ void Writer::Write(const std::vector<BatchPtr>& batches) {
 
 void Writer::NoteWritten(size_t batches) {
   for (size_t i = 0; i < batches; ++i) {
-    bytes_ -= batches_.front()->bytes;
+    bytes_ -= batches_.front()->bytes().size();
     batches_.pop_front();
   }
   // Where it fails, the next opening finds records that it has already.
