@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 #include "bridge/base/status_macros.h"
 
@@ -17,8 +18,9 @@ constexpr size_t kReaderThreads = 2;
 constexpr absl::Duration kDropOldInterval = absl::Seconds(1);
 constexpr size_t kKeysDroppedMax = 16'384;
 
-// The room for requests that is kept after a burst.
+// The room for requests, and for entries, that is kept after a burst.
 constexpr size_t kRequestsKept = 4096;
+constexpr size_t kEntriesKept = 8 * DiskLog::kEntriesPerCallMax;
 
 }  // namespace
 
@@ -196,7 +198,7 @@ void DiskLog::PlaceSome() {
   }
 }
 
-Appended DiskLog::Place(Record record, base::MonotonicTime received, base::MonotonicTime now, disk::Batch* batch) {
+Appended DiskLog::Place(Record&& record, base::MonotonicTime received, base::MonotonicTime now, disk::Batch* batch) {
   const uint64_t epoch = store_->epoch();
   const disk::LogClock& clock = store_->clock();
   if (record.ephemeral) {
@@ -220,16 +222,22 @@ Appended DiskLog::Place(Record record, base::MonotonicTime received, base::Monot
 }
 
 bool DiskLog::HasDurableEntry() const {
-  return !entries_.empty() && entries_.front().sequence <= progress_.durable_sequence;
+  return next_entry_ < entries_.size() && entries_[next_entry_].sequence <= progress_.durable_sequence;
 }
 
 void DiskLog::Settle() {
-  std::vector<Entry> entries;
-  for (; HasDurableEntry() && entries.size() < kEntriesPerCallMax; entries_.pop_front()) {
-    entries.push_back(std::move(entries_.front()));
+  const size_t first = next_entry_;
+  while (HasDurableEntry() && next_entry_ - first < kEntriesPerCallMax) {
+    ++next_entry_;
   }
-  inbox_.HandOver(entries);
-  entries_handed_over_ += entries.size();
+  inbox_.HandOver(absl::MakeConstSpan(entries_).subspan(first, next_entry_ - first));
+  entries_handed_over_ += next_entry_ - first;
+  if (next_entry_ >= entries_.size() / 2) {
+    entries_.erase(entries_.begin(), entries_.begin() + static_cast<ptrdiff_t>(std::exchange(next_entry_, 0)));
+  }
+  if (entries_.empty() && entries_.capacity() > kEntriesKept) {
+    entries_.shrink_to_fit();
+  }
   PublishStats();
   while (!placed_.empty() && placed_.front().entries_until <= entries_handed_over_) {
     Placed request = std::move(placed_.front());
@@ -242,6 +250,7 @@ void DiskLog::RollBack() {
   newest_ = progress_.durable_sequence;
   idempotency_window_.ForgetFrom(newest_ + 1);
   entries_.clear();
+  next_entry_ = 0;
   entries_handed_over_ = entries_placed_;
   writer_.Forget();
 }

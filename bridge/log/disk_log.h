@@ -103,7 +103,7 @@ class DiskLog final : public EventLog {
   void HandOverTail();
   // Places requests until there is a batch, and gives it to the writer.
   void PlaceSome();
-  Appended Place(Record record, base::MonotonicTime received, base::MonotonicTime now, disk::Batch* batch);
+  Appended Place(Record&& record, base::MonotonicTime received, base::MonotonicTime now, disk::Batch* batch);
   // Hands over some of what is durable, and answers the requests that are through.
   void Settle();
   bool HasDurableEntry() const;
@@ -126,8 +126,9 @@ class DiskLog final : public EventLog {
   // Those before `next_request_` have been placed.
   std::vector<Inbox::Request> requests_;
   size_t next_request_ = 0;
-  // Placed, and not yet handed over. An ephemeral one is as durable as the one before it.
-  std::deque<Entry> entries_;
+  // Placed; those before `next_entry_` have been handed over. An ephemeral one is as durable as the one before it.
+  std::vector<Entry> entries_;
+  size_t next_entry_ = 0;
   std::deque<Placed> placed_;
   uint64_t entries_placed_ = 0;
   uint64_t entries_handed_over_ = 0;
