@@ -18,6 +18,7 @@ pkg_check_modules(httplib REQUIRED IMPORTED_TARGET cpp-httplib)
 
 pkg_check_modules(libnats REQUIRED IMPORTED_TARGET libnats)
 pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 
 if(BRIDGE_TESTS)
   find_package(GTest REQUIRED)

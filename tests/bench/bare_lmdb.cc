@@ -24,7 +24,7 @@ namespace {
 constexpr size_t kMapBytes = size_t{32} << 30;
 constexpr mdb_mode_t kFileMode = 0600;
 // What the bridge stores with a record: its time and a checksum.
-constexpr size_t kSealBytes = 12;
+constexpr size_t kSealBytes = 16;
 
 struct Options {
   std::string file;

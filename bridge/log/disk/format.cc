@@ -2,7 +2,7 @@
 
 #include <cstring>
 #include <utility>
-#include <zlib.h>
+#include <xxhash.h>
 
 #include "absl/strings/str_cat.h"
 
@@ -11,7 +11,7 @@
 namespace bridge::log::disk {
 namespace {
 
-using Checksum = uint32_t;
+using Checksum = uint64_t;
 using StoredTime = int64_t;
 
 template <typename T>
@@ -28,9 +28,7 @@ T RawAt(absl::string_view bytes, size_t offset) {
 }
 
 Checksum ChecksumOf(uint64_t sequence, absl::string_view bytes) {
-  uLong checksum = crc32_z(0, reinterpret_cast<const Bytef*>(&sequence), sizeof(sequence));
-  checksum = crc32_z(checksum, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size());
-  return static_cast<Checksum>(checksum);
+  return XXH3_64bits_withSeed(bytes.data(), bytes.size(), sequence);
 }
 
 void AppendChecksum(uint64_t sequence, std::string* value) { AppendRaw(ChecksumOf(sequence, *value), value); }

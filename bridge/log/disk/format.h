@@ -14,8 +14,8 @@
 
 namespace bridge::log::disk {
 
-// The values of the log on disk. Each ends with a checksum (CRC-32) of itself and of the sequence that it is stored
-// under, so that neither a changed value nor one in the wrong place is taken for the right one.
+// The values of the log on disk. Each ends with a checksum (XXH3, 64 bits) of itself and of the sequence that it is
+// stored under, so that neither a changed value nor one in the wrong place is taken for the right one.
 //
 //   records: sequence -> Record (proto/bridge/log/v1/record.proto), log time, checksum
 //   keys:    sequence -> fingerprint, log time, checksum
