@@ -143,6 +143,7 @@ bool Delivery::Take(const Session& session, Pull* pull) {
     }
     absl::StatusOr<Record> record =
         ReadStored(options_.subject_prefix, message.message.subject(), message.message.data());
+    spent_.Add(std::move(message.message));
     if (!record.ok()) {
       link_->NoteUnreadable(message.sequence, record.status());
       continue;
@@ -155,7 +156,9 @@ bool Delivery::Take(const Session& session, Pull* pull) {
 }
 
 bool Delivery::HandOver() {
-  if (!batch_.empty()) {
+  if (batch_.empty()) {
+    spent_.Free();
+  } else {
     if (!handover_.Entries(batch_)) {
       return false;
     }

@@ -74,6 +74,7 @@ class Delivery {
   // The follower has caught up when this one has been handed over.
   std::optional<uint64_t> catch_up_to_;
   std::vector<Entry> batch_;
+  SpentMessages spent_;
 
   std::thread kept_thread_;
   std::thread live_thread_;

@@ -20,6 +20,9 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // A server that does not read is given up after this; so nobody waits for longer.
 constexpr absl::Duration kWriteDeadline = absl::Seconds(3);
 constexpr absl::Duration kSendNowMax = absl::Milliseconds(5);
+// What is kept before it is freed.
+constexpr size_t kSpentMax = 1024;
+constexpr size_t kSpentBytesMax = size_t{1} << 20;
 // A server that does not answer pings is given up after three of them.
 constexpr absl::Duration kPingInterval = absl::Seconds(2);
 constexpr int kPingsUnansweredMax = 2;
@@ -160,6 +163,19 @@ int Message::status() const {
   }
   int status = 0;
   return absl::SimpleAtoi(header("Status"), &status) ? status : 0;
+}
+
+void SpentMessages::Add(Message message) {
+  bytes_ += message.data().size();
+  messages_.push_back(std::move(message));
+  if (messages_.size() >= kSpentMax || bytes_ >= kSpentBytesMax) {
+    Free();
+  }
+}
+
+void SpentMessages::Free() {
+  messages_.clear();
+  bytes_ = 0;
 }
 
 Message Inbox::Next(absl::Duration timeout) {

@@ -49,6 +49,18 @@ class Message {
   int status_ = 0;
 };
 
+// Messages that are done with. The library frees each on a thread of its own, which it wakes and whose lock it takes
+// for it: that costs more than to read the message, and little where a thousand come at a time. Not thread-safe.
+class SpentMessages {
+ public:
+  void Add(Message message);
+  void Free();
+
+ private:
+  std::vector<Message> messages_;
+  size_t bytes_ = 0;
+};
+
 // Messages of a subject, kept until they are taken; what is more than its bounds is dropped. For one thread at a time.
 // Destroyed before its connection, after that has been closed.
 class Inbox {

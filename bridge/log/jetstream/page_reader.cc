@@ -163,6 +163,8 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
       case Pull::Got::kMessage:
         if (!cursor->kept_back.empty() || !Add(message, reading)) {
           cursor->kept_back.push_back(std::move(message));
+        } else {
+          reading->spent.Add(std::move(message.message));
         }
         break;
       case Pull::Got::kEnd:

@@ -56,6 +56,7 @@ class PageReader {
     // Of a message of this stream, on average.
     size_t message_bytes = 0;
     Page page = {};
+    SpentMessages spent = {};
   };
   enum class Progress { kGoOn, kFull, kExhausted };
 

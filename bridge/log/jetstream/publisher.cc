@@ -297,9 +297,13 @@ void Publisher::TakeAcks(const Session& session) {
       ack.ack = absl::UnavailableError("nobody takes what is published: the stream has no leader, or is gone");
     }
     acks_.push_back(std::move(ack));
+    spent_.Add(std::move(message));
     if (acks_.size() == kAcksMax) {
       break;
     }
+  }
+  if (acks_.empty()) {
+    spent_.Free();
   }
   const absl::MutexLock lock(&mutex_);
   for (Ack& ack : acks_) {

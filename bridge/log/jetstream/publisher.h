@@ -161,6 +161,7 @@ class Publisher {
   MessageIds message_ids_;
   // Touched by the thread that answers only.
   std::vector<Ack> acks_;
+  SpentMessages spent_;
   std::vector<Request> answerable_;
 
   std::thread publishing_;
