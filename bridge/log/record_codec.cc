@@ -1,7 +1,11 @@
 #include "bridge/log/record_codec.h"
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
+
+#include <google/protobuf/arena.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
@@ -37,7 +41,10 @@ std::string EncodeRecord(const Record& record) {
 }
 
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
-  v1::Record stored;
+  // The message's parts but its long texts, which move on into the record, are on the stack.
+  alignas(std::max_align_t) std::array<char, 1024> memory;
+  google::protobuf::Arena arena(memory.data(), memory.size());
+  v1::Record& stored = *google::protobuf::Arena::CreateMessage<v1::Record>(&arena);
   if (!stored.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || stored.version() == 0) {
     return absl::DataLossError(absl::StrCat("these ", bytes.size(), " bytes are no record"));
   }
@@ -52,12 +59,18 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
   }
   Record record;
   record.topic = std::move(*stored.mutable_topic());
-  record.type = std::move(*stored.mutable_type());
+  if (!stored.type().empty()) {
+    record.type = std::move(*stored.mutable_type());
+  }
   record.data = std::move(*stored.mutable_data());
   record.retry = absl::Milliseconds(stored.retry_ms());
   record.time = absl::FromUnixSeconds(stored.time().seconds()) + absl::Nanoseconds(stored.time().nanos());
-  record.publisher = std::move(*stored.mutable_publisher());
-  record.idempotency_key = std::move(*stored.mutable_idempotency_key());
+  if (!stored.publisher().empty()) {
+    record.publisher = std::move(*stored.mutable_publisher());
+  }
+  if (!stored.idempotency_key().empty()) {
+    record.idempotency_key = std::move(*stored.mutable_idempotency_key());
+  }
   return record;
 }
 

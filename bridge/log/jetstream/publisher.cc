@@ -8,8 +8,6 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 
-#include "bridge/log/record_codec.h"
-
 namespace bridge::log::jetstream {
 namespace {
 
@@ -160,7 +158,8 @@ void Publisher::RunPublishing() {
       }
     }
     unsent = std::move(slice.session);
-    slice = {};
+    slice.encoded.clear();
+    slice.bytes.clear();
   }
 }
 
@@ -185,7 +184,9 @@ bool Publisher::AwaitSlice(Slice* slice) {
 void Publisher::Encode(Slice* slice) {
   slice->encoded.reserve(slice->records.size());
   for (Record& record : slice->records) {
-    Encoded encoded = {.index = slice->encoded.size(), .data = EncodeRecord(record), .ephemeral = record.ephemeral};
+    Encoded encoded = {.index = slice->encoded.size(), .at = slice->bytes.size(), .ephemeral = record.ephemeral};
+    encoder_.Encode(record, &slice->bytes);
+    encoded.size = slice->bytes.size() - encoded.at;
     encoded.subject = record.ephemeral ? LiveSubject(options_.subject_prefix, record.topic)
                                        : KeptSubject(options_.subject_prefix, record.topic);
     if (!record.ephemeral && options_.idempotency_window > absl::ZeroDuration()) {
@@ -212,7 +213,7 @@ size_t Publisher::Number(Slice* slice, size_t from) {
   size_t at = from;
   for (; at < slice->encoded.size() && at < from + kSliceMax && HasRoom(); ++at) {
     Encoded& encoded = slice->encoded[at];
-    const size_t bytes = encoded.data.size() + kHeaderBytes;
+    const size_t bytes = encoded.size + kHeaderBytes;
     if (bytes > bytes_max) {
       request.appended[at].status = absl::InvalidArgumentError(
           absl::StrCat("the record has ", bytes, " bytes, NATS takes messages of ", bytes_max, " (max_payload)"));
@@ -233,10 +234,15 @@ absl::Status Publisher::Publish(const Slice& slice, size_t from, size_t to) {
     if (encoded.subject.empty()) {
       continue;
     }
-    const std::string reply =
-        encoded.ephemeral ? std::string() : absl::StrCat(slice.session->acks().subject, ".", encoded.number);
-    const absl::Status status = slice.session->connection().Publish(
-        {.subject = encoded.subject, .reply = reply, .data = encoded.data, .message_id = encoded.message_id});
+    reply_.clear();
+    if (!encoded.ephemeral) {
+      absl::StrAppend(&reply_, slice.session->acks().subject, ".", encoded.number);
+    }
+    const absl::Status status =
+        slice.session->connection().Publish({.subject = encoded.subject,
+                                             .reply = reply_,
+                                             .data = absl::string_view(slice.bytes).substr(encoded.at, encoded.size),
+                                             .message_id = encoded.message_id});
     if (!status.ok()) {
       return status;
     }

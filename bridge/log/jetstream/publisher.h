@@ -17,6 +17,7 @@
 #include "bridge/log/jetstream/link.h"
 #include "bridge/log/jetstream/options.h"
 #include "bridge/log/jetstream/stored_record.h"
+#include "bridge/log/record_codec.h"
 
 namespace bridge::log::jetstream {
 
@@ -80,7 +81,9 @@ class Publisher {
   struct Encoded {
     size_t index = 0;
     std::string subject = {};
-    std::string data = {};
+    // Where its data stands in the slice's bytes.
+    size_t at = 0;
+    size_t size = 0;
     std::string message_id = {};
     bool ephemeral = false;
     uint64_t number = 0;
@@ -90,9 +93,9 @@ class Publisher {
     std::shared_ptr<Session> session;
     uint64_t generation = 0;
     uint64_t request = 0;
-    size_t first = 0;
     std::vector<Record> records;
     std::vector<Encoded> encoded;
+    std::string bytes;
   };
 
   void DropHandedOver(uint64_t up_to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -159,6 +162,8 @@ class Publisher {
 
   // Touched by the thread that publishes only.
   MessageIds message_ids_;
+  RecordEncoder encoder_;
+  std::string reply_;
   // Touched by the thread that answers only.
   std::vector<Ack> acks_;
   SpentMessages spent_;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <vector>
 
 #include <openssl/evp.h>
 
@@ -59,13 +58,20 @@ base::MonotonicTime ReceivedAt(const Record& record) {
 std::optional<Delivered> ParseDelivered(absl::string_view reply) {
   // $JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING, where newer servers have the domain and the
   // account's hash before STREAM and one token more at the end.
-  const std::vector<absl::string_view> tokens = absl::StrSplit(reply, '.');
   constexpr size_t kTokens = 9;
   constexpr size_t kTokensWithDomain = 11;
-  if ((tokens.size() != kTokens && tokens.size() < kTokensWithDomain) || tokens[0] != "$JS" || tokens[1] != "ACK") {
+  std::array<absl::string_view, kTokensWithDomain> tokens;
+  size_t count = 0;
+  for (const absl::string_view token : absl::StrSplit(reply, '.')) {
+    if (count < tokens.size()) {
+      tokens[count] = token;
+    }
+    ++count;
+  }
+  if ((count != kTokens && count < kTokensWithDomain) || tokens[0] != "$JS" || tokens[1] != "ACK") {
     return std::nullopt;
   }
-  const size_t at = tokens.size() == kTokens ? 3 : 5;
+  const size_t at = count == kTokens ? 3 : 5;
   Delivered delivered = {.consumer = tokens[at]};
   if (!absl::SimpleAtoi(tokens[at + 2], &delivered.sequence) || !absl::SimpleAtoi(tokens[at + 3], &delivered.number) ||
       !absl::SimpleAtoi(tokens[at + 5], &delivered.pending)) {
