@@ -243,5 +243,35 @@ TEST_F(DiskLogDamage, OfADamagedJournalTheWholeBeginningIsTaken) {
   }
 }
 
+TEST_F(DiskLogDamage, OfABatchThatIsCutOffInTheJournalTheWholeBeginningIsTaken) {
+  options_.sync = DiskLog::Sync::kInterval;
+  options_.sync_interval = std::chrono::hours(1);
+  Open();
+  std::vector<Record> records;
+  for (size_t i = 1; i <= 5; ++i) {
+    records.push_back(MakeRecord("t", NameOf(i), NameOf(i)));
+  }
+  MustAppend(std::move(records));
+  const std::string journal = Content(path_ + "/journal.0");
+  const std::string data = Content(DataPath());
+  Close();
+
+  const size_t third = journal.find(NameOf(3));
+  ASSERT_NE(third, std::string::npos);
+  constexpr size_t kHeadAndTwoPlaces = 24 + 2 * 24;
+  std::string far = journal;
+  far.replace(kHeadAndTwoPlaces + 8, 8, std::string(8, '\xff'));  // where the third one's bytes are said to be
+  const std::vector<std::pair<std::string, size_t>> cases = {
+      {journal, 5}, {journal.substr(0, third), 2}, {far, 2}, {journal.substr(0, kHeadAndTwoPlaces), 0}};
+  for (const auto& [content, count] : cases) {
+    SetContent(DataPath(), data);
+    SetContent(path_ + "/journal.0", content);
+    Open();
+    EXPECT_EQ(GetBounds().newest, count);
+    EXPECT_EQ(ReadAll().size(), count);
+    Close();
+  }
+}
+
 }  // namespace
 }  // namespace bridge::log
