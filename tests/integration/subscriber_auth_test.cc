@@ -248,6 +248,12 @@ TEST(SubscriberAuthKeys, AKeyThatIsBeingFetchedIsAPassingRefusalAndThenWorks) {
   EXPECT_EQ(post.Header("WWW-Authenticate"), "");
   EXPECT_EQ(bridge.Metric("sse_bridge_event_streams_refused_total{reason=\"keys_pending\"}"), 2);
 
+  const HttpResponse ticket =
+      Fetch(bridge.http_port(), "POST", "/tickets", header + "Content-Type: application/json\r\n", "{}");
+  EXPECT_EQ(ticket.status, 503);
+  EXPECT_NE(ticket.Header("Retry-After"), "");
+  EXPECT_EQ(bridge.Metric("sse_bridge_tickets_refused_total{reason=\"keys_pending\"}"), 1);
+
   hangs = false;
   EXPECT_TRUE(Eventually([&] {
     SseClient client(bridge.http_port(), {.target = "/events?topic=a", .headers = header});
