@@ -218,7 +218,7 @@ void Server::TrimMemory() {
   const http::ConnectionMetrics& connections = http_->metrics();
   uint64_t held = (events_->open_streams() + connections.open.value()) * bytes_per_connection +
                   connections.request_bytes.value() + connections.unsent_bytes.value() +
-                  service_->metrics().bytes_in_flight.value();
+                  service_->metrics().request_bytes.value() + service_->metrics().ack_bytes.value();
   for (const auto& hub : hubs_) {
     held += hub->metrics().history_bytes.value();
   }

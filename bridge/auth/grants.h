@@ -44,8 +44,8 @@ class PatternSet {
 // Who asks, and what they may do until when. A value.
 struct Identity {
   // The token's "iss" and "sub"; empty where it has none, and for somebody without a token.
-  std::string issuer;
-  std::string subject;
+  std::string issuer = {};
+  std::string subject = {};
   PatternSet subscribe;
   PatternSet publish;
   // On the wall clock: from then on nothing is granted.

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <cstring>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -38,22 +39,24 @@ std::optional<IpAddress> IpAddress::Parse(absl::string_view text) {
   return std::nullopt;
 }
 
-std::optional<IpAddress> IpAddress::FromSocket(const sockaddr_storage& socket) {
+IpAddress IpAddress::OfPeer(int fd) {
+  sockaddr_storage socket{};
+  socklen_t size = sizeof(socket);
   IpAddress address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&socket), &size) != 0) {
+    return address;
+  }
   if (socket.ss_family == AF_INET6) {
     sockaddr_in6 v6;
     std::memcpy(&v6, &socket, sizeof(v6));
     std::memcpy(address.bytes_.data(), &v6.sin6_addr, address.bytes_.size());
-    return address;
-  }
-  if (socket.ss_family == AF_INET) {
+  } else if (socket.ss_family == AF_INET) {
     sockaddr_in v4;
     std::memcpy(&v4, &socket, sizeof(v4));
     std::copy(kV4Prefix.begin(), kV4Prefix.end(), address.bytes_.begin());
     std::memcpy(address.bytes_.data() + kV4Prefix.size(), &v4.sin_addr, sizeof(v4.sin_addr));
-    return address;
   }
-  return std::nullopt;
+  return address;
 }
 
 bool IpAddress::is_v4() const { return std::equal(kV4Prefix.begin(), kV4Prefix.end(), bytes_.begin()); }

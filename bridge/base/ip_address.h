@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <sys/socket.h>
 #include <utility>
 
 #include "absl/strings/string_view.h"
@@ -20,8 +19,8 @@ class IpAddress {
 
   // "192.0.2.1", "2001:db8::1": no port, no brackets, no zone.
   static std::optional<IpAddress> Parse(absl::string_view text);
-  // None where the socket is of another family.
-  static std::optional<IpAddress> FromSocket(const sockaddr_storage& address);
+  // Whom a socket is connected with; the unspecified address where that is nobody any more.
+  static IpAddress OfPeer(int fd);
 
   bool is_v4() const;
   bool IsLoopback() const;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <utility>
 
@@ -25,16 +24,6 @@ constexpr char kTlsHandshakeRecord = 22;  // RFC 8446 §5.1
 
 // Assigning an empty string would keep the buffer.
 void Free(std::string* text) { std::string().swap(*text); }
-
-// The unspecified address where there is none any more.
-base::IpAddress PeerOf(int fd) {
-  sockaddr_storage address{};
-  socklen_t size = sizeof(address);
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
-    return {};
-  }
-  return base::IpAddress::FromSocket(address).value_or(base::IpAddress());
-}
 
 }  // namespace
 
@@ -288,8 +277,10 @@ bool Connection::Answer() {
   context_->loop->AssertOnLoop();
   context_->metrics->requests.Add(1);
   const std::unique_ptr<Pending> request = std::move(pending_);
-  Exchange exchange{
-      .head = &request->head, .loop_index = context_->loop_index, .peer = PeerOf(transport_.fd()), .park = nullptr};
+  Exchange exchange{.head = &request->head,
+                    .loop_index = context_->loop_index,
+                    .peer = base::IpAddress::OfPeer(transport_.fd()),
+                    .park = nullptr};
   std::string response;
   {
     const Exchange::Scope scope(&exchange);
@@ -312,20 +303,14 @@ bool Connection::Answer() {
 void Connection::Refuse(const Refusal& refusal) {
   context_->metrics->refused.Add(1);
   const bool is_head = pending_ != nullptr && pending_->head.method == "HEAD";
-  const std::string body = ProblemJson({.status = refusal.status, .detail = refusal.detail});
-  std::string response = absl::StrCat("HTTP/1.1 ", refusal.status, " ", ReasonPhrase(refusal.status),
-                                      "\r\nContent-Type: ", kProblemContentType, "\r\nContent-Length: ", body.size(),
-                                      "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n",
-                                      refusal.status == 503 ? "Retry-After: 2\r\n" : "");
-  if (context_->cors != nullptr) {
-    const absl::string_view origin = pending_ == nullptr ? absl::string_view() : pending_->head.Find("Origin");
-    for (const auto& [name, value] : context_->cors->HeadersFor(origin)) {
-      absl::StrAppend(&response, name, ": ", value, "\r\n");
-    }
-  }
-  absl::StrAppend(&response, "\r\n", is_head ? "" : body);
+  const std::string origin = pending_ == nullptr ? "" : std::string(pending_->head.Find("Origin"));
   pending_ = nullptr;
-  Respond(std::move(response), /*is_keep_alive=*/false);
+  std::vector<std::pair<std::string, std::string>> headers;
+  if (context_->cors != nullptr) {
+    headers = context_->cors->HeadersFor(origin);
+  }
+  Respond(FormatProblem({.status = refusal.status, .detail = refusal.detail}, headers, is_head),
+          /*is_keep_alive=*/false);
 }
 
 void Connection::Respond(std::string response, bool is_keep_alive) {
@@ -408,34 +393,6 @@ void Connection::OnTimer() {
   context_->metrics->timed_out.Add(1);
   Refuse({.status = 408, .detail = "the request took longer than http.head_timeout to arrive"});
   Send();
-}
-
-void TurnQueue::Stop() {
-  loop_->AssertOnLoop();
-  loop_->Cancel(*this);
-}
-
-void TurnQueue::Add(Connection& connection) {
-  loop_->AssertOnLoop();
-  waiting_.push_back(connection);
-  if (!is_scheduled()) {
-    loop_->Schedule(*this, {});
-  }
-}
-
-void TurnQueue::OnTimer() {
-  loop_->AssertOnLoop();
-  while (!waiting_.empty()) {
-    Connection& next = waiting_.front();
-    waiting_.pop_front();
-    next.TakeTurn();
-    if (loop_->IsTurnLong()) {
-      break;
-    }
-  }
-  if (!waiting_.empty()) {
-    loop_->Schedule(*this, {});
-  }
 }
 
 }  // namespace bridge::http

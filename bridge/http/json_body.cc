@@ -38,9 +38,9 @@ std::optional<Problem> ReadJsonBody(const std::string& body, absl::string_view w
                                     google::protobuf::Message* message) {
   const auto brackets = std::count_if(body.begin(), body.end(), [](char c) { return c == '[' || c == '{'; });
   if (brackets > kBracketsMax) {
-    return Problem{.detail = absl::StrCat("the body has ", brackets, " brackets [ and {; at most ", kBracketsMax,
-                                          " are allowed"),
-                   .example = std::string(example)};
+    return Problem{
+        .detail = absl::StrCat("the body has ", brackets, " brackets [ and {; at most ", kBracketsMax, " are allowed"),
+        .example = std::string(example)};
   }
   const auto status = google::protobuf::util::JsonStringToMessage(body, message);
   if (status.ok()) {

@@ -2,6 +2,8 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "absl/strings/str_cat.h"
+
 #include "bridge/http/v1/http.pb.h"
 
 namespace bridge::http {
@@ -59,6 +61,20 @@ std::string ProblemJson(const Problem& problem) {
   // Fails only where text is not UTF-8; what comes from clients has been escaped.
   const auto status = google::protobuf::util::MessageToJsonString(message, &json);
   return status.ok() ? json : std::string("{}");
+}
+
+std::string FormatProblem(const Problem& problem, const std::vector<std::pair<std::string, std::string>>& headers,
+                          bool is_head) {
+  const std::string body = ProblemJson(problem);
+  std::string text = absl::StrCat("HTTP/1.1 ", problem.status, " ", ReasonPhrase(problem.status),
+                                  "\r\nContent-Type: ", kProblemContentType, "\r\nContent-Length: ", body.size(),
+                                  "\r\nConnection: close\r\nX-Content-Type-Options: nosniff\r\n",
+                                  problem.status == 503 ? "Retry-After: 2\r\n" : "");
+  for (const auto& [name, value] : headers) {
+    absl::StrAppend(&text, name, ": ", value, "\r\n");
+  }
+  absl::StrAppend(&text, "\r\n", is_head ? "" : body);
+  return text;
 }
 
 void SetProblem(const Problem& problem, httplib::Response* response) {

@@ -2,6 +2,8 @@
 
 #include <httplib.h>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace bridge::http {
 
@@ -21,6 +23,10 @@ const char* ReasonPhrase(int status);
 std::string ProblemJson(const Problem& problem);
 
 inline constexpr const char* kProblemContentType = "application/problem+json";
+
+// The whole response as it is on the wire, after which the connection is closed; to a HEAD request without the body.
+std::string FormatProblem(const Problem& problem, const std::vector<std::pair<std::string, std::string>>& headers,
+                          bool is_head);
 
 void SetProblem(const Problem& problem, httplib::Response* response);
 
