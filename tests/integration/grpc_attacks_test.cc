@@ -34,12 +34,12 @@ class GrpcAttack : public ::testing::Test {
     publisher_.Publish(TextEvent("bystander", "x"));
     resident_bytes_before_ = bridge_.ResidentBytes();
     bystander_ = std::thread([this] {
-      while (!is_over_) {
+      do {
         const absl::Time start = absl::Now();
         publisher_.Publish(TextEvent("bystander", "x"));
         latencies_.push_back(absl::Now() - start);
         absl::SleepFor(absl::Milliseconds(5));
-      }
+      } while (!is_over_);
     });
   }
 
