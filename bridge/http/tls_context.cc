@@ -20,6 +20,11 @@ constexpr const char* kTls12Ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20";
 // In our order, but for clients that are quicker with ChaCha20: they say so.
 constexpr const char* kTls13Ciphers = "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256";
 
+// No finite fields: with the largest, a handshake of the client's choice takes a tenth of a second here.
+constexpr const char* kGroups = "X25519:P-256:P-384";
+// Where OpenSSL knows it (3.5): what is recorded today cannot be read by a quantum computer either.
+constexpr const char* kGroupsWithHybrid = "X25519MLKEM768:X25519:P-256:P-384";
+
 // What a client that shows certificates may send of them.
 constexpr long kClientCertificateBytesMax = 16L << 10;
 
@@ -49,6 +54,9 @@ void Harden(SSL_CTX* context) {
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   SSL_CTX_set_cipher_list(context, kTls12Ciphers);
   SSL_CTX_set_ciphersuites(context, kTls13Ciphers);
+  if (SSL_CTX_set1_groups_list(context, kGroupsWithHybrid) != 1) {
+    SSL_CTX_set1_groups_list(context, kGroups);
+  }
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA |
                                    SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS);

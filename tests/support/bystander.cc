@@ -15,14 +15,15 @@ namespace {
 
 constexpr absl::Duration kInterval = absl::Milliseconds(5);
 // So many are needed to say something about latency.
-constexpr size_t kEventsMin = 20;
+constexpr size_t kEventsMin = 15;
 constexpr absl::Duration kPatience = absl::Seconds(30);
 
 // A machine with two cores that other tests and the attackers themselves share: what is meant is "not blocked". A
 // sanitizer makes the bridge slower, and its neighbours.
 absl::Duration Generous(absl::Duration bound) { return CanMeasureMemory() ? bound : 4 * bound; }
+const absl::Duration kUsual = absl::Milliseconds(200);
 const absl::Duration kSoon = absl::Seconds(1);
-const absl::Duration kVeryLate = absl::Seconds(4);
+const absl::Duration kVeryLate = absl::Seconds(2);
 
 // What an allocator may keep, and the bystander's own events in history.
 constexpr uint64_t kResidentBytesKept = uint64_t{16} << 20;
@@ -56,17 +57,17 @@ void Bystander::Run() {
   Publisher publisher(bridge_->grpc_target(), Publisher::Channel::kOwn);
   SseClient stream(bridge_->http_port(), absl::StrCat("/events?topic=", kTopic));
   stream.ReadOpen();
-  // An event counts from the time at which it is due: so one that holds others up makes all of them late.
-  absl::Time due = absl::Now();
-  for (uint64_t number = 0;; ++number, due += kInterval) {
-    absl::SleepFor(due - absl::Now());
+  // A machine that is short of time makes them fewer, and does not make each of them later than the one before.
+  for (uint64_t number = 0;; ++number) {
+    absl::SleepFor(kInterval);
+    const absl::Time start = absl::Now();
     const std::string text = absl::StrCat(number);
     v1::PublishRequest request;
     *request.add_events() = TextEvent(kTopic, text);
     v1::Ack ack;
     const grpc::Status published = publisher.TryPublish(request, &ack);
     const auto event = published.ok() ? stream.NextOwn(kPatience) : std::nullopt;
-    const absl::Duration latency = absl::Now() - due;
+    const absl::Duration latency = absl::Now() - start;
 
     const uint64_t resident_bytes = bridge_->ResidentBytes();
     const absl::MutexLock lock(&mutex_);
@@ -106,6 +107,7 @@ void Bystander::ExpectSoon() const {
   ASSERT_FALSE(sorted.empty());
   // One of a few may be late without a meaning.
   const size_t late = 1 + sorted.size() / 100;
+  EXPECT_LT(sorted[sorted.size() / 2], Generous(kUsual)) << "of " << sorted.size() << " events";
   EXPECT_LT(sorted[sorted.size() - 1 - late], Generous(kSoon)) << "of " << sorted.size() << " events";
   EXPECT_LT(sorted.back(), Generous(kVeryLate)) << "of " << sorted.size() << " events";
 }

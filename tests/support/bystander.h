@@ -13,8 +13,8 @@
 
 namespace bridge::test {
 
-// Somebody who uses the bridge while others attack it: publishes to a topic of its own by gRPC, two hundred times a
-// second, and reads it with an event stream. Knows what the bridge had before the attack.
+// Somebody who uses the bridge while others attack it: publishes to a topic of its own by gRPC, up to two hundred
+// times a second, and reads it with an event stream. Knows what the bridge had before the attack.
 class Bystander {
  public:
   static constexpr const char* kTopic = "bystander";
@@ -25,8 +25,9 @@ class Bystander {
   Bystander(const Bystander&) = delete;
   Bystander& operator=(const Bystander&) = delete;
 
-  // REQUIRES: the attackers have gone. Ends the reading, and expects that every event came once and in order, 99 of
-  // 100 soon and none very late, and that the bridge gives back the memory and the descriptors that it took.
+  // REQUIRES: the attackers have gone. Ends the reading, and expects that every event came once and in order, half of
+  // them at once, 99 of 100 soon and none very late, and that the bridge gives back the memory and the descriptors that
+  // it took.
   void ExpectUnharmed();
 
   // By how much the resident memory has grown at most, as seen with each event.

@@ -33,6 +33,7 @@ TlsClient::TlsClient(const Options& options) : context_(SSL_CTX_new(TLS_client_m
   Check(root != nullptr && X509_STORE_add_cert(SSL_CTX_get_cert_store(context), root.get()) == 1, "its authority");
   SSL_CTX_set_alpn_protos(context, reinterpret_cast<const unsigned char*>(options.alpn.data()),
                           static_cast<unsigned int>(options.alpn.size()));
+  Check(options.groups.empty() || SSL_CTX_set1_groups_list(context, options.groups.c_str()) == 1, "its groups");
   if (!options.certificate_pem.empty()) {
     const auth::X509Ptr own(PEM_read_bio_X509(Reading(options.certificate_pem).get(), nullptr, nullptr, nullptr));
     const auth::EvpPkeyPtr key(PEM_read_bio_PrivateKey(Reading(options.key_pem).get(), nullptr, nullptr, nullptr));

@@ -23,6 +23,8 @@ class TlsClient {
     int version_max = TLS1_3_VERSION;
     // As on the wire: each protocol behind its length. Empty for none.
     std::string alpn = "\x08http/1.1";
+    // The groups for its key exchange, as OpenSSL lists them; empty for OpenSSL's own.
+    std::string groups = {};
   };
   explicit TlsClient(const Options& options);
 
