@@ -220,6 +220,22 @@ TEST_F(PublisherCertificates, AreRequiredAndHaveToBeSignedByTheConfiguredAuthori
                   .ok());
 }
 
+TEST_F(PublisherCertificates, OfANewAuthorityCountWhenItsFileHasChanged) {
+  Start({});
+  const std::string name = "URI:spiffe://example.com/orders";
+  Publisher before = With(name);
+  PublishCall call(&before);
+  ASSERT_TRUE(call.Send("1", {TextEvent("orders.a", "x")}));
+  ASSERT_TRUE(call.NextAck());
+  const Authority next("next");
+  files_.WriteFile("ca.pem", next.certificate());
+  EXPECT_TRUE(Eventually([&] { return TryOnce(TargetOf(*bridge_), Trusting(servers_, next.Issue(name))).ok(); }));
+  EXPECT_EQ(TryOnce(TargetOf(*bridge_), Trusting(servers_, clients_.Issue(name))).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  ASSERT_TRUE(call.Send("2", {TextEvent("orders.a", "x")})) << "what is open stays";
+  EXPECT_TRUE(call.NextAck());
+}
+
 TEST_F(PublisherCertificates, SayByTheirNamesWhatTheirHolderMayPublish) {
   Start({});
   const std::string uri = "URI:spiffe://example.com/orders";
