@@ -5,6 +5,7 @@
 #include <thread>
 
 #include <grpc/grpc.h>
+#include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -13,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 
+#include "bridge/ops/log_limiter.h"
+#include "bridge/ops/logging.h"
 #include "bridge/rpc/tls_credentials.h"
 
 namespace bridge::rpc {
@@ -33,6 +36,17 @@ constexpr absl::Duration kToClose = absl::Milliseconds(200);
 // All metadata of a call: a token of the largest size, and what clients and proxies put beside it.
 constexpr int kMetadataBytesMax = 16 << 10;
 
+// gRPC writes a line to standard error for each handshake that fails, and for whatever else a stranger may cause.
+void LogForGrpc(gpr_log_func_args* line) {
+  static ops::LogLimiter limiter(absl::Seconds(10));
+  if (line->severity != GPR_LOG_SEVERITY_ERROR) {
+    return;
+  }
+  if (const auto suppressed = limiter.Admit()) {
+    ops::LogWarn("grpc_error", {{"message", line->message}, {"suppressed", absl::StrCat(*suppressed)}});
+  }
+}
+
 void SetConnectionLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
@@ -46,6 +60,7 @@ void SetConnectionLimits(grpc::ServerBuilder* builder) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& options, PublisherService* service) {
+  gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   if (options.has_reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();

@@ -17,6 +17,7 @@
 #include "tests/support/bridge_process.h"
 #include "tests/support/certificates.h"
 #include "tests/support/publisher.h"
+#include "tests/support/raw_http.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tokens.h"
 
@@ -90,6 +91,19 @@ TEST(PublisherTls, IsForThoseWhoTrustTheCertificateAndSpeakTls) {
   EXPECT_EQ(TryOnce(TargetOf(bridge), Trusting(CertificateAuthority("another"))).error_code(),
             grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(TryOnce(TargetOf(bridge), grpc::InsecureChannelCredentials()).error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
+TEST(PublisherTls, ThoseWhoFailToShakeHandsDoNotFillTheLog) {
+  const Authority authority;
+  const TlsFiles files(authority.Issue("DNS:localhost"));
+  const BridgeProcess bridge(files.Settings());
+  for (int i = 0; i < 20; ++i) {
+    RawConnection connection(bridge.grpc_port());
+    connection.Send("no TLS, and as long as the head of a record of it");
+    connection.ReceiveToEnd();
+  }
+  EXPECT_TRUE(Eventually([&] { return bridge.Log().find("grpc_error") != std::string::npos; }));
+  EXPECT_LT(bridge.Log().size(), 2000U);
 }
 
 struct Handshake {
