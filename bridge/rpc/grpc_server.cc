@@ -30,6 +30,9 @@ constexpr int kPingIntervalMinMs = 10'000;
 
 constexpr int kStreamsPerConnectionMax = 1000;
 
+// Reflection takes a thread for each stream, publishers take none.
+constexpr int kReflectionThreadsMax = 32;
+
 // What clients without a call have to close their connections when the bridge ends.
 constexpr absl::Duration kToClose = absl::Milliseconds(200);
 
@@ -81,6 +84,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   SetConnectionLimits(&builder);
   grpc::ResourceQuota quota("bridge");
   quota.Resize(options.buffer_bytes_max);
+  quota.SetMaxThreads(kReflectionThreadsMax);
   builder.SetResourceQuota(quota);
   builder.RegisterService(service);
   started->server_ = builder.BuildAndStart();

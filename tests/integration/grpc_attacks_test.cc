@@ -3,6 +3,8 @@
 // publishing goes on afterwards.
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <thread>
@@ -183,6 +185,27 @@ TEST_F(GrpcAttack, AThousandStreamsOfAConnectionAreTakenAndNoMore) {
   connection.Send(CallHeaders(2001, "Publish"));
   EXPECT_FALSE(IsServed(connection));
   EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_publishers", 0));
+}
+
+TEST_F(GrpcAttack, StreamsOfReflectionHaveFewThreads) {
+  const auto threads = [this] {
+    const std::filesystem::directory_iterator tasks(absl::StrCat("/proc/", bridge_.pid(), "/task"));
+    return std::distance(begin(tasks), end(tasks));
+  };
+  RawConnection connection(bridge_.grpc_port());
+  connection.Send(Http2Preface());
+  for (uint32_t i = 0; i < 900; ++i) {
+    connection.Send(Http2Frame(FrameType::kHeaders, kEndHeaders, 2 * i + 1,
+                               HeaderBlock({{":method", "POST"},
+                                            {":scheme", "http"},
+                                            {":path", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"},
+                                            {":authority", "localhost"},
+                                            {"te", "trailers"},
+                                            {"content-type", "application/grpc"}})));
+  }
+  EXPECT_TRUE(IsServed(connection));
+  EXPECT_LT(threads(), 100);
+  connection.Reset();
 }
 
 TEST_F(GrpcAttack, AFloodOfResetsIsOutlived) {

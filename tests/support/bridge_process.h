@@ -26,6 +26,8 @@ class BridgeProcess {
   uint16_t admin_port() const { return admin_port_; }
   std::string grpc_target() const;
 
+  pid_t pid() const { return pid_; }
+
   void Signal(int signal) const;
   // The exit code, or 128 + the signal that ended it; nothing where it does not end in time.
   std::optional<int> WaitForExit(absl::Duration timeout = absl::Seconds(10));
