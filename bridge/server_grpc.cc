@@ -41,10 +41,11 @@ absl::StatusOr<std::unique_ptr<rpc::TlsCertificate>> Server::OpenGrpcCertificate
   if (tls.certificate_file().empty()) {
     return nullptr;
   }
-  ASSIGN_OR_RETURN(
-      std::unique_ptr<rpc::TlsCertificate> certificate,
-      rpc::TlsCertificate::Open(
-          {.certificate = tls.certificate_file(), .key = tls.key_file(), .client_ca = tls.client_ca_file()}));
+  ASSIGN_OR_RETURN(std::unique_ptr<rpc::TlsCertificate> certificate,
+                   rpc::TlsCertificate::Open({.section = "grpc.tls",
+                                              .certificate_file = tls.certificate_file(),
+                                              .key_file = tls.key_file(),
+                                              .client_ca_file = tls.client_ca_file()}));
   watcher->Add([opened = certificate.get()] { return opened->Reload(); });
   return certificate;
 }

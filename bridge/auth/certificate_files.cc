@@ -13,8 +13,8 @@
 namespace bridge::auth {
 namespace {
 
-// A chain of a dozen certificates, or a list of a hundred roots.
-constexpr size_t kFileBytesMax = size_t{256} << 10;
+// A bundle of all authorities that a system trusts has some 200 KiB.
+constexpr size_t kFileBytesMax = size_t{1} << 20;
 
 absl::Time TimeOf(const ASN1_TIME* time) {
   std::tm parts = {};
@@ -145,6 +145,9 @@ absl::StatusOr<Certificate> CertificateFiles::Parse() const {
     }
     parsed.client_roots = *std::move(roots);
   }
+  parsed.chain_pem = certificate_.bytes;
+  parsed.key_pem = key_.bytes;
+  parsed.client_roots_pem = client_ca_ ? client_ca_->bytes : "";
   parsed.valid_from = TimeOf(X509_get0_notBefore(parsed.chain.front().get()));
   parsed.valid_until = TimeOf(X509_get0_notAfter(parsed.chain.front().get()));
   return parsed;

@@ -22,6 +22,10 @@ struct Certificate {
   std::vector<X509Ptr> client_roots;
   absl::Time valid_from;
   absl::Time valid_until;
+  // The files as they are, for who takes PEM.
+  std::string chain_pem;
+  std::string key_pem;
+  std::string client_roots_pem;
 };
 
 // The files of a certificate, all in PEM. Not thread-safe. Reads block.

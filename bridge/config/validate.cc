@@ -111,19 +111,6 @@ absl::Status ValidateLog(const v1::Log& log) {
   return absl::OkStatus();
 }
 
-absl::Status ValidateTls(const v1::Tls& tls, absl::string_view path) {
-  if (tls.certificate_file().empty() != tls.key_file().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, tls.key_file().empty() ? ".key_file" : ".certificate_file",
-                                                   ": is missing: a certificate and its key belong together"));
-  }
-  if (!tls.client_ca_file().empty() && tls.certificate_file().empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(path, ".client_ca_file: is set, and without a certificate of its own the bridge has no TLS in ",
-                     "which clients could show theirs: set ", path, ".certificate_file and ", path, ".key_file"));
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ValidateAddresses(const v1::Config& config) {
   struct Listener {
     absl::string_view path;
@@ -154,7 +141,7 @@ absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateLog(config.log()));
   RETURN_IF_ERROR(ValidateGrpcTls(config));
   RETURN_IF_ERROR(ValidateAuth(config));
-  RETURN_IF_ERROR(ValidateTls(config.http().tls(), "http.tls"));
+  RETURN_IF_ERROR(ValidateHttpTls(config));
   return ValidateCors(config.http().cors());
 }
 

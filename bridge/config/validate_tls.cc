@@ -58,20 +58,28 @@ absl::Status ValidateClients(const v1::GrpcTls& tls) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status ValidateGrpcTls(const v1::Config& config) {
-  const v1::GrpcTls& tls = config.grpc().tls();
+// `tls` is a message with the three files.
+template <typename Tls>
+absl::Status ValidateFiles(const Tls& tls, absl::string_view path) {
   if (tls.certificate_file().empty() != tls.key_file().empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("grpc.tls.",
-                                                   tls.key_file().empty() ? "key_file" : "certificate_file",
+    return absl::InvalidArgumentError(absl::StrCat(path, tls.key_file().empty() ? ".key_file" : ".certificate_file",
                                                    ": is missing: a certificate and its key belong together"));
   }
   if (!tls.client_ca_file().empty() && tls.certificate_file().empty()) {
     return absl::InvalidArgumentError(
-        "grpc.tls.certificate_file: is missing: without TLS clients cannot show the certificates that "
-        "grpc.tls.client_ca_file asks for");
+        absl::StrCat(path, ".client_ca_file: is set, and without a certificate of its own the bridge has no TLS in ",
+                     "which clients could show theirs: set ", path, ".certificate_file and ", path, ".key_file"));
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status ValidateHttpTls(const v1::Config& config) { return ValidateFiles(config.http().tls(), "http.tls"); }
+
+absl::Status ValidateGrpcTls(const v1::Config& config) {
+  const v1::GrpcTls& tls = config.grpc().tls();
+  RETURN_IF_ERROR(ValidateFiles(tls, "grpc.tls"));
   if (!tls.clients().empty() && tls.client_ca_file().empty()) {
     return absl::InvalidArgumentError(
         "grpc.tls.client_ca_file: is missing: without it clients show no certificates, and grpc.tls.clients means "

@@ -6,7 +6,8 @@
 
 namespace bridge::config {
 
-// The part of Validate for grpc.tls; of its files only that they are named.
+// The parts of Validate for http.tls and grpc.tls; of their files only that they are named.
+absl::Status ValidateHttpTls(const v1::Config& config);
 absl::Status ValidateGrpcTls(const v1::Config& config);
 
 // Publishers have to show certificates, so that publishing is closed whether there are keys or not.

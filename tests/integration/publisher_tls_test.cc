@@ -94,8 +94,8 @@ TEST(PublisherTls, IsForThoseWhoTrustTheCertificateAndSpeakTls) {
 }
 
 TEST(PublisherTls, ThoseWhoFailToShakeHandsDoNotFillTheLog) {
-  const Authority authority;
-  const TlsFiles files(authority.Issue("DNS:localhost"));
+  const CertificateAuthority authority;
+  const TlsFiles files(authority.Issue());
   const BridgeProcess bridge(files.Settings());
   for (int i = 0; i < 20; ++i) {
     RawConnection connection(bridge.grpc_port());
@@ -241,10 +241,11 @@ TEST_F(PublisherCertificates, OfANewAuthorityCountWhenItsFileHasChanged) {
   PublishCall call(&before);
   ASSERT_TRUE(call.Send("1", {TextEvent("orders.a", "x")}));
   ASSERT_TRUE(call.NextAck());
-  const Authority next("next");
-  files_.WriteFile("ca.pem", next.certificate());
-  EXPECT_TRUE(Eventually([&] { return TryOnce(TargetOf(*bridge_), Trusting(servers_, next.Issue(name))).ok(); }));
-  EXPECT_EQ(TryOnce(TargetOf(*bridge_), Trusting(servers_, clients_.Issue(name))).error_code(),
+  const CertificateAuthority next("next");
+  files_.WriteFile("ca.pem", next.pem());
+  EXPECT_TRUE(Eventually(
+      [&] { return TryOnce(TargetOf(*bridge_), Trusting(servers_, next.Issue({.alternative_names = {name}}))).ok(); }));
+  EXPECT_EQ(TryOnce(TargetOf(*bridge_), Trusting(servers_, clients_.Issue({.alternative_names = {name}}))).error_code(),
             grpc::StatusCode::UNAVAILABLE);
   ASSERT_TRUE(call.Send("2", {TextEvent("orders.a", "x")})) << "what is open stays";
   EXPECT_TRUE(call.NextAck());

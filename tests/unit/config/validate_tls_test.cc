@@ -29,7 +29,7 @@ TEST(ValidateTlsTest, WhatBelongsTogetherIsThereTogether) {
   EXPECT_EQ(ErrorOf({kCertificate, kKeyFile}), "");
   EXPECT_THAT(ErrorOf({kCertificate}), HasSubstr("grpc.tls.key_file: is missing"));
   EXPECT_THAT(ErrorOf({kKeyFile}), HasSubstr("grpc.tls.certificate_file: is missing"));
-  EXPECT_THAT(ErrorOf({kClientCa, kClients}), HasSubstr("grpc.tls.certificate_file: is missing"));
+  EXPECT_THAT(ErrorOf({kClientCa, kClients}), HasSubstr("grpc.tls.client_ca_file: is set"));
   EXPECT_THAT(ErrorOf({kCertificate, kKeyFile, kClients}), HasSubstr("grpc.tls.client_ca_file: is missing"));
   EXPECT_EQ(ErrorOf({kCertificate, kKeyFile, kClientCa, kClients}), "");
 }
