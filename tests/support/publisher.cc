@@ -76,7 +76,7 @@ std::optional<v1::Ack> PublishCall::NextAck() {
     if (!stream_->Read(&response)) {
       return std::nullopt;
     }
-    is_draining_ = is_draining_ || response.draining();
+    is_draining_ = is_draining() || response.draining();
     acks_.insert(acks_.end(), response.acks().begin(), response.acks().end());
   }
   v1::Ack ack = acks_.front();
@@ -87,7 +87,7 @@ std::optional<v1::Ack> PublishCall::NextAck() {
 grpc::Status PublishCall::Finish() {
   v1::PublishResponse response;
   while (stream_->Read(&response)) {
-    is_draining_ = is_draining_ || response.draining();
+    is_draining_ = is_draining() || response.draining();
   }
   return stream_->Finish();
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -44,7 +45,7 @@ class Publisher {
   std::string authorization_;
 };
 
-// A bidirectional Publish stream, used from one thread.
+// A bidirectional Publish stream, used from one thread; is_draining and HalfClose also from another one.
 class PublishCall {
  public:
   explicit PublishCall(Publisher* publisher) : stream_(publisher->Open(&context_)) {}
@@ -63,7 +64,7 @@ class PublishCall {
   grpc::ClientContext context_;
   std::unique_ptr<grpc::ClientReaderWriter<v1::PublishRequest, v1::PublishResponse>> stream_;
   std::vector<v1::Ack> acks_;
-  bool is_draining_ = false;
+  std::atomic<bool> is_draining_{false};
 };
 
 }  // namespace bridge::test
