@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bridgeBinary, eventually, repository, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
 import { preparePython } from './python.mjs';
@@ -65,7 +64,7 @@ function startExample({ command: [program, ...args], cwd, env = process.env }, a
 const metrics = async (bridge) => (await fetch(`http://${bridge.admin}/metrics`)).text();
 
 // A bridge that wants a certificate and a token of its publishers, and the environment in which an example shows them. The token is good for
-// two seconds; writeToken puts another in its place.
+// five seconds; writeToken puts another in its place.
 async function startClosedBridge() {
   const directory = mkdtempSync(path.join(scratch, 'closed-'));
   const file = (name) => path.join(directory, name);
@@ -77,7 +76,7 @@ async function startClosedBridge() {
     writeFileSync(file('signing'), signedWith);
     writeFileSync(file('token'), run(bridgeBinary, ['token', '--publish', 'orders.>', '--ttl', ttl, '--key', file('signing')]));
   };
-  writeToken('2s');
+  writeToken('5s');
   const bridge = await startBridge({
     'grpc.tls.certificate_file': file('certificate.pem'),
     'grpc.tls.key_file': file('key.pem'),
@@ -167,7 +166,7 @@ for (const { name, prepare, skip } of languages) {
       const { bridge, env, writeToken } = await startClosedBridge();
       async function* lines() {
         yield lineOf(1);
-        await sleep(1000);
+        await eventually(async () => /events_accepted_total 1/.test(await metrics(bridge)));
         writeToken('1h');
         // Until the first token has expired, and its stream has ended.
         await eventually(async () => /publishers_refused_total\{reason="expired"\} 1/.test(await metrics(bridge)));
