@@ -63,7 +63,7 @@ std::vector<std::string> Joined(std::vector<std::string> a, const std::vector<st
   return a;
 }
 
-std::string TargetOf(const BridgeProcess& bridge) { return absl::StrCat("localhost:", bridge.grpc_port()); }
+std::string TargetOf(const BridgeProcess& bridge) { return bridge.grpc_target(); }
 
 // Who trusts `authority`, and shows `own` where there is one.
 std::shared_ptr<grpc::ChannelCredentials> Trusting(const CertificateAuthority& authority,
