@@ -50,7 +50,7 @@ class GrpcAttack : public ::testing::Test {
     bystander_.join();
     ASSERT_FALSE(latencies_.empty());
     std::sort(latencies_.begin(), latencies_.end());
-    // Where gRPC is out of memory it may cancel anybody's call.
+    // What is held up for longer than grpc.send_timeout is cancelled.
     EXPECT_TRUE(Eventually([&] { return TryPublish(); })) << "nothing can be published any more";
     if (is_bounded_) {
       EXPECT_EQ(failures_, 0);
@@ -85,7 +85,6 @@ class GrpcAttack : public ::testing::Test {
 
   const BridgeProcess bridge_{{"grpc.send_timeout=1s", "log.history.max_events=1000"}};
   Publisher publisher_{bridge_.grpc_target(), Publisher::Channel::kOwn};
-  // False for what gRPC 1.51 has no bound for: of that only a certificate keeps a stranger (docs/publishers.md).
   bool TryPublish() {
     v1::PublishRequest request;
     *request.add_events() = TextEvent("bystander", "x");
@@ -93,6 +92,7 @@ class GrpcAttack : public ::testing::Test {
     return publisher_.TryPublish(request, &ack).ok();
   }
 
+  // False for what gRPC 1.51 has no bound for: of that only a certificate keeps a stranger (docs/publishers.md).
   bool is_bounded_ = true;
   int failures_ = 0;
 
