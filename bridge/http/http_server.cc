@@ -67,8 +67,8 @@ HttpServer::~HttpServer() {
 }
 
 absl::Status HttpServer::Listen(const std::string& host, uint16_t port) {
-  ASSIGN_OR_RETURN(listener_, Listener::Create(accept_loop_, host, port,
-                                               [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
+  ASSIGN_OR_RETURN(listener_, loop::Listener::Create(accept_loop_, host, port,
+                                                     [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
   return absl::OkStatus();
 }
 

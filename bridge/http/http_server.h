@@ -12,9 +12,9 @@
 
 #include "bridge/http/connection.h"
 #include "bridge/http/dispatcher.h"
-#include "bridge/http/listener.h"
 #include "bridge/http/tls_handshakes.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/loop/listener.h"
 
 namespace bridge::http {
 
@@ -51,7 +51,7 @@ class HttpServer {
   std::vector<std::unique_ptr<ConnectionContext>> contexts_;
   std::unique_ptr<TlsHandshakes> handshakes_;
   size_t next_ = 0;
-  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<loop::Listener> listener_;
 };
 
 }  // namespace bridge::http

@@ -19,7 +19,7 @@ ARROWS = {
     "log": ["topic"],
     "hub": ["log", "loop", "sse", "topic"],
     "http": ["auth", "hub", "web"],
-    "rpc": ["auth", "log", "payload", "sse", "topic"],
+    "rpc": ["auth", "log", "loop", "payload", "sse", "topic"],
 }
 # Logging and metrics: for everybody above base.
 FOR_ALL = {"base", "ops"}

@@ -1,4 +1,4 @@
-#include "bridge/http/listener.h"
+#include "bridge/loop/listener.h"
 
 #include <array>
 #include <cerrno>
@@ -15,7 +15,7 @@
 
 #include "bridge/ops/logging.h"
 
-namespace bridge::http {
+namespace bridge::loop {
 namespace {
 
 constexpr int kBacklog = 4096;
@@ -38,8 +38,8 @@ std::string AddressOf(int fd) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(loop::EventLoop* loop, const std::string& host,
-                                                           uint16_t port, OnAccepted on_accepted) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, const std::string& host, uint16_t port,
+                                                           OnAccepted on_accepted) {
   loop->AssertOnLoop();
   const std::string shown = absl::StrCat(absl::StrContains(host, ":") ? absl::StrCat("[", host, "]") : host, ":", port);
   addrinfo hints{};
@@ -74,7 +74,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(loop::EventLoop* loop
   return listener;
 }
 
-Listener::Listener(loop::EventLoop* loop, int fd, OnAccepted on_accepted)
+Listener::Listener(EventLoop* loop, int fd, OnAccepted on_accepted)
     : loop_(loop),
       fd_(fd),
       on_accepted_(std::move(on_accepted)),
@@ -129,4 +129,4 @@ void Listener::Accept() {
   hand_over();
 }
 
-}  // namespace bridge::http
+}  // namespace bridge::loop
