@@ -213,6 +213,18 @@ void AddPublishers(const MetricsSources& sources, Page* page) {
       .Value(rpc.streams_timed_out.value());
 }
 
+void AddGrpcConnections(const MetricsSources& sources, Page* page) {
+  using Guard = rpc::ConnectionGuard;
+  const Guard::Metrics& metrics = sources.grpc_connections->metrics();
+  page->Counter("grpc_connections_total", "Connections of the gRPC port that have been accepted.")
+      .Value(metrics.accepted.value());
+  page->Gauge("grpc_connections", "Connections of the gRPC port that are open.").Value(metrics.open.value());
+  page->Counter("grpc_connections_cut_total", "Connections of the gRPC port that took what no publisher does, by what.");
+  for (size_t i = 0; i < Guard::kReasons; ++i) {
+    page->Value(metrics.cut[i].value(), {Label("reason", Guard::NameOf(static_cast<Guard::Reason>(i)))});
+  }
+}
+
 void AddConnections(const MetricsSources& sources, Page* page) {
   const http::ConnectionMetrics& connections = *sources.connections;
   page->Counter("http_connections_total", "Connections that have been accepted.").Value(connections.accepted.value());
@@ -275,6 +287,7 @@ std::string MetricsPage(const MetricsSources& sources) {
   AddHistory(sources, &page);
   AddLog(sources, &page);
   AddPublishers(sources, &page);
+  AddGrpcConnections(sources, &page);
   AddConnections(sources, &page);
   AddTls(sources, &page);
   AddLoops(sources, &page);

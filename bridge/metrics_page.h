@@ -10,6 +10,7 @@
 #include "bridge/hub/hub_metrics.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
+#include "bridge/rpc/connection_guard.h"
 #include "bridge/rpc/rate_limiter.h"
 #include "bridge/rpc/rpc_metrics.h"
 
@@ -25,6 +26,7 @@ struct MetricsSources {
   const http::TlsHandshakes* handshakes;
   const rpc::RpcMetrics* rpc;
   const rpc::RateLimiter* rates;
+  const rpc::ConnectionGuard* grpc_connections;
   const log::EventLog* log;
   // By the index of their event loop.
   std::vector<const hub::HubMetrics*> hubs;

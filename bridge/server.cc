@@ -202,6 +202,7 @@ std::string Server::Metrics() const {
                          .handshakes = http_->handshakes(),
                          .rpc = &service_->metrics(),
                          .rates = &service_->limiter(),
+                         .grpc_connections = connection_guard_.get(),
                          .log = log_.get(),
                          .hubs = {},
                          .lags = {}};

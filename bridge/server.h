@@ -33,6 +33,7 @@
 #include "bridge/memory_trimmer.h"
 #include "bridge/open_auth.h"
 #include "bridge/payload/transcoder.h"
+#include "bridge/rpc/connection_guard.h"
 #include "bridge/rpc/grpc_server.h"
 #include "bridge/rpc/publisher_service.h"
 #include "bridge/rpc/tls_certificate.h"
@@ -131,6 +132,7 @@ class Server {
   std::unique_ptr<http::Dispatcher> admin_dispatcher_;
   std::unique_ptr<http::HttpServer> admin_;
   std::unique_ptr<rpc::TlsCertificate> grpc_certificate_;
+  std::unique_ptr<rpc::ConnectionGuard> connection_guard_;
   std::unique_ptr<rpc::PublisherService> service_;
   std::unique_ptr<rpc::GrpcServer> grpc_;
 

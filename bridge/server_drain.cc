@@ -32,6 +32,7 @@ void Server::BeginDrainWindow() {
   const absl::Duration for_publishers = window * kPublishersShare;
   drain_end_ = absl::Now() + window;
 
+  grpc_->StopListening();
   service_->BeginDrain();
   events_->BeginDrain();
   publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });

@@ -54,6 +54,7 @@ absl::Status Server::StartGrpc() {
   const config::v1::Grpc& grpc = config_.grpc();
   const config::v1::Http& http = config_.http();
   ASSIGN_OR_RETURN(rpc::PublisherIdentities identities, IdentitiesOf(config_, auth_.authenticator.get()));
+  connection_guard_ = std::make_unique<rpc::ConnectionGuard>(rpc::ConnectionGuard::Limits());
   service_ = std::make_unique<rpc::PublisherService>(
       rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
                                                 .frame_bytes_max = http.max_frame_bytes(),
@@ -66,7 +67,7 @@ absl::Status Server::StartGrpc() {
                                      .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total(),
                                      .rates = {.events_per_second = config_.limits().publish_events_per_second(),
                                                .bytes_per_second = config_.limits().publish_bytes_per_second()}},
-      std::move(identities), transcoder_.get(), log_.get());
+      std::move(identities), transcoder_.get(), log_.get(), connection_guard_.get());
   const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
                                                   .port = address.port,
@@ -74,7 +75,7 @@ absl::Status Server::StartGrpc() {
                                                   .certificate = grpc_certificate_.get(),
                                                   .request_bytes_max = grpc.max_request_bytes(),
                                                   .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
-                                                 service_.get()));
+                                                 control_, connection_guard_.get(), service_.get()));
   control_->AssertOnLoop();
   check_timer_ = std::make_unique<ControlTimer>([this] { CheckPublishers(); });
   control_->Schedule(*check_timer_, kCheckInterval);

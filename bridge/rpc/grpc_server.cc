@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <thread>
 
 #include <grpc/grpc.h>
@@ -14,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 
+#include "bridge/base/status_macros.h"
 #include "bridge/ops/log_limiter.h"
 #include "bridge/ops/logging.h"
 #include "bridge/rpc/tls_credentials.h"
@@ -60,25 +64,41 @@ void SetConnectionLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMinMs);
 }
 
+// Tells the guard of calls that are no publisher's.
+class ForeignCalls final : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit ForeignCalls(ConnectionGuard* guard) : guard_(guard) {}
+
+  grpc::experimental::Interceptor* CreateServerInterceptor(grpc::experimental::ServerRpcInfo* call) override {
+    if (!absl::StartsWith(call->method(), "/bridge.v1.Publisher/")) {
+      guard_->NoteForeignCall(call->server_context()->peer());
+    }
+    return nullptr;
+  }
+
+ private:
+  ConnectionGuard* const guard_;
+};
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& options, PublisherService* service) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& options, loop::EventLoop* loop,
+                                                              ConnectionGuard* guard, PublisherService* service) {
   gpr_set_log_function(LogForGrpc);
   grpc::EnableDefaultHealthCheckService(true);
   if (options.has_reflection) {
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   }
-  const std::string host = absl::StrContains(options.host, ":") ? absl::StrCat("[", options.host, "]") : options.host;
-  const std::string wanted = absl::StrCat(host, ":", options.port);
 
   grpc::ServerBuilder builder;
-  int port = 0;
-  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(service));
+  auto started = std::unique_ptr<GrpcServer>(new GrpcServer(loop, guard, service));
   started->credentials_ =
       options.certificate == nullptr ? grpc::InsecureServerCredentials() : TlsServerCredentials(options.certificate);
-  builder.AddListeningPort(wanted, started->credentials_, &port);
-  // Two bridges on one port would share its publishers by chance.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  started->acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, started->credentials_);
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(std::make_unique<ForeignCalls>(guard));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   builder.SetMaxReceiveMessageSize(
       static_cast<int>(std::min<uint64_t>(options.request_bytes_max, std::numeric_limits<int>::max())));
   SetConnectionLimits(&builder);
@@ -88,13 +108,42 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   builder.SetResourceQuota(quota);
   builder.RegisterService(service);
   started->server_ = builder.BuildAndStart();
-  if (started->server_ == nullptr || port == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot listen on ", wanted, " for gRPC: the address is taken or not this machine's"));
+  if (started->server_ == nullptr) {
+    return absl::InternalError("gRPC does not start");
   }
-  started->address_ = absl::StrCat(host, ":", port);
   started->SetServing(true);
+  RETURN_IF_ERROR(started->Listen(options));
   return started;
+}
+
+absl::Status GrpcServer::Listen(const Options& options) {
+  loop_->AssertOnLoop();
+  absl::StatusOr<std::unique_ptr<loop::Listener>> listener =
+      loop::Listener::Create(loop_, options.host, options.port, [this](const std::vector<int>& fds) { Take(fds); });
+  if (!listener.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat("gRPC ", listener.status().message()));
+  }
+  listener_ = *std::move(listener);
+  loop_->Schedule(*this, ConnectionGuard::kCheckInterval);
+  return absl::OkStatus();
+}
+
+void GrpcServer::Take(const std::vector<int>& fds) {
+  loop_->AssertOnLoop();
+  for (const int fd : fds) {
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    guard_->Add(fd, loop_->now());
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
+    connection.fd = fd;
+    acceptor_->HandleNewConnection(&connection);
+  }
+}
+
+void GrpcServer::OnTimer() {
+  loop_->AssertOnLoop();
+  guard_->Check(loop_->now());
+  loop_->Schedule(*this, ConnectionGuard::kCheckInterval);
 }
 
 void GrpcServer::SetServing(bool is_serving) {
@@ -102,6 +151,7 @@ void GrpcServer::SetServing(bool is_serving) {
 }
 
 GrpcServer::~GrpcServer() {
+  StopListening();
   if (server_ != nullptr) {
     BlockOnShutdown(absl::InfinitePast());
   }

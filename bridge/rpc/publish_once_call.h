@@ -43,6 +43,7 @@ class PublishOnceCall final : public grpc::ServerUnaryReactor, public std::enabl
   void Check(base::MonotonicTime now, absl::Duration send_timeout);
 
   // grpc::ServerUnaryReactor.
+  void OnCancel() override { parts_.call->NoteGivenUp(); }
   void OnDone() override;
 
  private:

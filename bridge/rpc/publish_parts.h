@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "bridge/log/event_log.h"
+#include "bridge/rpc/connection_guard.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
 #include "bridge/rpc/publisher_identity.h"
@@ -13,6 +14,7 @@ namespace bridge::rpc {
 
 // What a publisher's call works with. What is pointed to outlives it.
 struct PublishParts {
+  std::shared_ptr<ConnectionGuard::Call> call;
   std::shared_ptr<const PublisherIdentity> identity;
   // nullptr where there is no limit.
   std::shared_ptr<RateLimiter::Allowance> allowance;

@@ -206,6 +206,7 @@ void PublishStream::OnWriteDone(bool ok) {
 }
 
 void PublishStream::OnCancel() {
+  parts_.call->NoteGivenUp();
   {
     absl::MutexLock lock(&mutex_);
     is_broken_ = true;

@@ -36,8 +36,14 @@ PublisherCredentials CredentialsOf(const grpc::CallbackServerContext& context) {
 // A stream that ends at once.
 class RefusedStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  explicit RefusedStream(const absl::Status& why) { Finish(ToGrpcStatus(why)); }
+  RefusedStream(std::shared_ptr<ConnectionGuard::Call> call, const absl::Status& why) : call_(std::move(call)) {
+    Finish(ToGrpcStatus(why));
+  }
+  void OnCancel() override { call_->NoteGivenUp(); }
   void OnDone() override { delete this; }
+
+ private:
+  const std::shared_ptr<ConnectionGuard::Call> call_;
 };
 
 // Those of `map` that are not about to end.
@@ -55,17 +61,21 @@ std::vector<std::shared_ptr<T>> Living(const absl::flat_hash_map<T*, std::weak_p
 }  // namespace
 
 PublisherService::PublisherService(const Options& options, PublisherIdentities identities,
-                                   const payload::Transcoder* transcoder, log::EventLog* log)
+                                   const payload::Transcoder* transcoder, log::EventLog* log, ConnectionGuard* guard)
     : stream_limits_(options.stream),
       identities_(std::move(identities)),
       log_(log),
+      guard_(guard),
       intake_(options.intake, transcoder),
       budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes),
       limiter_(options.rates) {}
 
-PublishParts PublisherService::Parts(std::shared_ptr<const PublisherIdentity> identity) {
+PublishParts PublisherService::Parts(std::shared_ptr<ConnectionGuard::Call> call,
+                                     std::shared_ptr<const PublisherIdentity> identity) {
+  call->NoteLetIn();
   auto allowance = limiter_.Of(identity->name(), base::MonotonicClock::now());
-  return {.identity = std::move(identity),
+  return {.call = std::move(call),
+          .identity = std::move(identity),
           .allowance = std::move(allowance),
           .intake = &intake_,
           .log = log_,
@@ -91,15 +101,17 @@ absl::StatusOr<std::shared_ptr<const PublisherIdentity>> PublisherService::Ident
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::Publish(
     grpc::CallbackServerContext* context) {
+  auto guarded = guard_->Begin(context->peer());
   auto identity = IdentityOf(*context);
   if (!identity.ok()) {
-    return new RefusedStream(identity.status());
+    return new RefusedStream(std::move(guarded), identity.status());
   }
   const auto forget = [this](PublishStream* stream) {
     absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   };
-  const auto stream = PublishStream::Create(Parts(*std::move(identity)), stream_limits_, context, forget);
+  const auto stream =
+      PublishStream::Create(Parts(std::move(guarded), *std::move(identity)), stream_limits_, context, forget);
   bool is_draining = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -115,6 +127,7 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::P
 
 grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerContext* context,
                                                         const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+  auto guarded = guard_->Begin(context->peer());
   auto identity = IdentityOf(*context);
   if (!identity.ok()) {
     grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
@@ -125,7 +138,7 @@ grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerCont
     const absl::MutexLock lock(&mutex_);
     calls_.erase(call);
   };
-  const auto call = PublishOnceCall::Create(Parts(*std::move(identity)),
+  const auto call = PublishOnceCall::Create(Parts(std::move(guarded), *std::move(identity)),
                                             {.context = context, .request = request, .response = response}, forget);
   {
     const absl::MutexLock lock(&mutex_);

@@ -11,6 +11,7 @@
 
 #include "bridge/log/event_log.h"
 #include "bridge/ops/log_limiter.h"
+#include "bridge/rpc/connection_guard.h"
 #include "bridge/rpc/in_flight_budget.h"
 #include "bridge/rpc/intake.h"
 #include "bridge/rpc/publish_once_call.h"
@@ -37,8 +38,9 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
     RateLimiter::Limits rates;
   };
 
+  // What is pointed to outlives it.
   PublisherService(const Options& options, PublisherIdentities identities, const payload::Transcoder* transcoder,
-                   log::EventLog* log);
+                   log::EventLog* log, ConnectionGuard* guard);
 
   // Tells all publishers, also those that come now, to finish and reconnect elsewhere.
   void BeginDrain();
@@ -60,12 +62,13 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
  private:
   // Who calls. The error has been counted and logged.
   absl::StatusOr<std::shared_ptr<const PublisherIdentity>> IdentityOf(const grpc::CallbackServerContext& context);
-  PublishParts Parts(std::shared_ptr<const PublisherIdentity> identity);
+  PublishParts Parts(std::shared_ptr<ConnectionGuard::Call> call, std::shared_ptr<const PublisherIdentity> identity);
   std::vector<std::shared_ptr<PublishStream>> OpenStreams();
 
   const PublishStream::Limits stream_limits_;
   const PublisherIdentities identities_;
   log::EventLog* const log_;
+  ConnectionGuard* const guard_;
   const Intake intake_;
   RpcMetrics metrics_;
   InFlightBudget budget_;

@@ -196,10 +196,14 @@ bool BridgeProcess::WaitForMetric(absl::string_view name, double value, absl::Du
   return Eventually([&] { return Metric(name) == value; }, timeout);
 }
 
-uint64_t BridgeProcess::ResidentBytes() const {
+uint64_t BridgeProcess::ResidentBytes() const { return StatusBytes("VmRSS:"); }
+
+uint64_t BridgeProcess::PeakResidentBytes() const { return StatusBytes("VmHWM:"); }
+
+uint64_t BridgeProcess::StatusBytes(absl::string_view name) const {
   const std::string status = ReadFile(absl::StrCat("/proc/", pid_, "/status"));
-  const size_t at = status.find("VmRSS:");
-  return at == std::string::npos ? 0 : std::strtoull(status.c_str() + at + 6, nullptr, 10) * 1024;
+  const size_t at = status.find(name.data(), 0, name.size());
+  return at == std::string::npos ? 0 : std::strtoull(status.c_str() + at + name.size(), nullptr, 10) * 1024;
 }
 
 absl::Duration BridgeProcess::CpuTime() const { return CpuTimeIn(ReadFile(absl::StrCat("/proc/", pid_, "/stat"))); }

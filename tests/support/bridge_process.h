@@ -42,8 +42,9 @@ class BridgeProcess {
   // Waits until the metric has the value.
   bool WaitForMetric(absl::string_view name, double value, absl::Duration timeout = absl::Seconds(10)) const;
 
-  // Resident memory in bytes, and the CPU time that it has used.
+  // Resident memory in bytes, now and at most so far, and the CPU time that it has used.
   uint64_t ResidentBytes() const;
+  uint64_t PeakResidentBytes() const;
   absl::Duration CpuTime() const;
   // The CPU time of its threads whose names begin so.
   absl::Duration CpuTimeOfThreads(absl::string_view prefix) const;
@@ -56,6 +57,9 @@ class BridgeProcess {
   std::string Log() const;
 
  private:
+  // A figure of /proc/PID/status.
+  uint64_t StatusBytes(absl::string_view name) const;
+
   std::vector<std::string> settings_;
   pid_t pid_ = -1;
   std::string log_path_;

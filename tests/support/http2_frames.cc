@@ -52,10 +52,13 @@ std::string HeaderBlock(const Http2Headers& headers) {
   return block;
 }
 
+Http2Headers CallTo(absl::string_view path) {
+  return {{":method", "POST"},         {":scheme", "http"}, {":path", std::string(path)},
+          {":authority", "localhost"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
+}
+
 std::string CallHeaders(uint32_t stream, absl::string_view method, const Http2Headers& more) {
-  Http2Headers headers = {
-      {":method", "POST"},         {":scheme", "http"}, {":path", absl::StrCat("/bridge.v1.Publisher/", method)},
-      {":authority", "localhost"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
+  Http2Headers headers = CallTo(absl::StrCat("/bridge.v1.Publisher/", method));
   headers.insert(headers.end(), more.begin(), more.end());
   return Http2Frame(FrameType::kHeaders, kEndHeaders, stream, HeaderBlock(headers));
 }

@@ -37,6 +37,9 @@ using Http2Headers = std::vector<std::pair<std::string, std::string>>;
 // A block of headers without compression (RFC 7541 §6.2.2).
 std::string HeaderBlock(const Http2Headers& headers);
 
+// The headers of a call of "/package.Service/Method".
+Http2Headers CallTo(absl::string_view path);
+
 // The HEADERS of a call of bridge.v1.Publisher, with more of them behind the usual ones.
 std::string CallHeaders(uint32_t stream, absl::string_view method, const Http2Headers& more = {});
 
