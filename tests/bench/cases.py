@@ -6,7 +6,7 @@ import time
 from typing import Callable
 
 from processes import may_be_realtime
-from systems import BareGrpc, BareGrpcAcks, BareSend, Bridge, BridgeTls, Nchan, Plan
+from systems import BareGrpc, BareGrpcAcks, BareSend, Bridge, BridgeAuth, BridgeTls, Nchan, Plan
 
 MANY_TOPICS = "bench.{}"
 
@@ -193,7 +193,8 @@ def idle_memory_to(most):
     return lambda machine, variant, scale: idle_memory(machine, variant, scale, most)
 
 
-BRIDGE, TLS, NCHAN, BARE = Variant("bridge", Bridge), Variant("tls", BridgeTls), Variant("nchan", Nchan), Variant("bare", BareSend)
+BRIDGE, NCHAN, BARE = Variant("bridge", Bridge), Variant("nchan", Nchan), Variant("bare", BareSend)
+TLS, AUTH = Variant("tls", BridgeTls), Variant("auth", BridgeAuth)
 
 
 def ingest_variants():
@@ -219,4 +220,12 @@ CASES = [
     Case("tls_memory", "idle streams, from 2,000 to 12,000", [BRIDGE, TLS], idle_memory_to(12_000), group="tls"),
     Case("tls_replay", "100 events to each of 5,000 reconnecting clients", [BRIDGE, TLS], replay, group="tls"),
     Case("tls_storm", "10,000 connects", [BRIDGE, TLS], storm, group="tls"),
+    Case("auth_fanout_1k", "1 topic, 1,000 streams, 50 events/s", [BRIDGE, AUTH], at_a_rate(1000, 50, seconds=8), group="auth"),
+    Case("auth_saturated", "1 topic, 1,000 streams, as fast as it goes", [BRIDGE, AUTH], as_fast_as_it_goes, group="auth"),
+    Case("auth_memory", "idle streams, from 2,000 to 18,000", [BRIDGE, AUTH], idle_memory, group="auth"),
+    Case("auth_replay", "100 events to each of 5,000 reconnecting clients", [BRIDGE, AUTH], replay, group="auth"),
+    Case("auth_storm", "10,000 connects", [BRIDGE, AUTH], storm, group="auth"),
+    *(Case(f"auth_ingest_{batch}", f"one publisher, no subscribers, {batch} a message",
+           [Variant("bridge", Bridge, options), Variant("auth", BridgeAuth, options)], ingest, group="auth")
+      for batch, options in ((1, {"batch": 1, "window": 4000}), (10, {"batch": 10, "window": 400}))),
 ]

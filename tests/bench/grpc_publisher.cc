@@ -39,6 +39,7 @@ class GrpcPublisher final : public Reactor {
       const absl::MutexLock lock(&mutex_);
       plan_.Start();
     }
+    if (!options_.token.empty()) context_.AddMetadata("authorization", absl::StrCat("Bearer ", options_.token));
     stub.PrepareBidiStreamingCall(&context_, kMethod, {}, this);
     StartRead(&response_);
     // Writes are started from this thread too, and more of them than reactions wait for: the hold says so.

@@ -34,6 +34,7 @@ int Main(int argc, char** argv) {
   app.add_option("--lag-max", options.lag_events_max, "with --progress: events of its topic that it may be behind")
       ->check(CLI::Range(1, 100'000));
   app.add_flag("--echo{1}", reply, "the server sends each request back instead of acks");
+  app.add_option("--token", options.token, "shown to the server, by gRPC");
   app.add_flag("--once", is_unary, "publish with PublishOnce, one request after the other");
   app.add_option("--http-path", http_path, "publish by POST to this path, in which {topic} stands for the topic");
   app.add_option("--connections", connections, "with --http-path: kept-alive connections")->check(CLI::Range(1, 1000));

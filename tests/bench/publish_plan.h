@@ -13,6 +13,7 @@ namespace bridge::bench {
 
 struct PublishOptions {
   std::string target;  // 127.0.0.1:9090
+  std::string token;   // shown by gRPC where not empty
   std::string topic;   // "{}" in it becomes 0 to topics - 1, in turn
   size_t topics = 1;
   size_t payload_bytes = 256;

@@ -14,10 +14,10 @@ import time
 
 import log_results
 import results
-import tls_results
 from cases import CASES, Scale
 from log_cases import LOG_CASES
 from processes import MeasurementError, OthersWatch
+from setup_results import SETUP_TABLES
 from systems import Machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -129,7 +129,8 @@ def write(machine, measured):
     LATEST.write_text(json.dumps(latest, indent=1, ensure_ascii=False) + "\n")
     results.write_between(DOCUMENT, results.TABLE_BEGIN, results.TABLE_END, results.markdown(results.table(latest["cases"])))
     results.write_between(DOCUMENT, log_results.TABLE_BEGIN, log_results.TABLE_END, log_results.tables(latest["cases"]))
-    results.write_between(DOCUMENT, tls_results.TABLE_BEGIN, tls_results.TABLE_END, tls_results.table(latest["cases"]))
+    for table in SETUP_TABLES:
+        results.write_between(DOCUMENT, *table.marks, table.markdown(latest["cases"]))
     if shutil.which("gnuplot"):
         results.draw(DIRECTORY, latest["cases"])
     else:
@@ -147,7 +148,8 @@ def is_chosen(case, chosen):
 
 def tables_of(measured):
     rows = results.table(measured)
-    return filter(None, [results.markdown(rows) if rows else "", log_results.tables(measured), tls_results.table(measured)])
+    return filter(None, [results.markdown(rows) if rows else "", log_results.tables(measured),
+                         *(table.markdown(measured) for table in SETUP_TABLES)])
 
 
 def main():

@@ -118,6 +118,7 @@ int Main(int argc, char** argv) {
   app.add_option("--connecting-max", options.connecting_max, "connections that are opened at a time")
       ->check(CLI::Range(1, 4096));
   app.add_option("--last-event-id", options.last_event_id, "sent by every stream");
+  app.add_option("--token", options.token, "shown by every stream");
   app.add_flag("--tls", options.is_tls, "over TLS; the certificate is not looked at");
   app.add_option("--progress", options.progress_file, "where to tell the publisher how far the slowest stream is");
   app.add_option("--patience", limits.patience_seconds, "seconds without an event after which await gives up");

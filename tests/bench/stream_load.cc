@@ -75,6 +75,7 @@ void StreamLoad::SendRequest(size_t index) {
   std::string request =
       absl::StrCat("GET ", path, " HTTP/1.1\r\nHost: ", options_.host, "\r\nAccept: text/event-stream\r\n");
   if (!options_.last_event_id.empty()) absl::StrAppend(&request, "Last-Event-ID: ", options_.last_event_id, "\r\n");
+  if (!options_.token.empty()) absl::StrAppend(&request, "Authorization: Bearer ", options_.token, "\r\n");
   request += "\r\n";
   // A new connection's socket buffer takes so little at once.
   const ssize_t sent = options_.is_tls ? SSL_write(stream.ssl.get(), request.data(), static_cast<int>(request.size()))

@@ -24,6 +24,7 @@ struct StreamLoadOptions {
   std::string host;           // for the Host header
   std::string path;           // "{}" in it becomes the stream's number modulo `topics`
   std::string last_event_id;  // sent by every stream where not empty
+  std::string token;          // the same
   size_t streams = 1;
   size_t topics = 1;
   size_t connecting_max = 256;  // connections that are being opened at one time

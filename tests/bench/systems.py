@@ -164,6 +164,30 @@ class BridgeTls(Bridge):
             yield server
 
 
+class BridgeAuth(Bridge):
+    """The same with tokens for publishers and event streams, and with every limit on, none of which is reached."""
+
+    label = "sse-bridge with tokens and limits"
+
+    @contextlib.contextmanager
+    def running(self, plan, settings=None):
+        secret = self.machine.path("secret")
+        secret.write_text("a secret of the benchmark that is long enough")
+        made = subprocess.run([self.machine.program("sse-bridge"), "token", "--subscribe", ">", "--publish", ">", "--subject", "bench", "--ttl",
+                               "1h", "--key", secret], check=True, capture_output=True, text=True)
+        self.load_options = ["--token", made.stdout.strip()]
+        much = 1_000_000_000
+        limits = {"streams_per_address": much, "streams_per_subject": much, "connects_per_second": much, "replay_events_per_second": much,
+                  "replay_bytes_per_second": much, "publish_events_per_second": much, "publish_bytes_per_second": much}
+        auth = {"auth.jwt.keys": f"[{{kid: bench, algorithm: HS256, secret_file: {secret}}}]"}
+        auth |= {f"limits.{key}": value for key, value in limits.items()}
+        with super().running(plan, auth | (settings or {})) as server:
+            yield server
+
+    def publisher(self, plan):
+        return super().publisher(plan) + self.load_options
+
+
 class Nchan(Publishing):
     """nginx with Nchan, one worker."""
 
