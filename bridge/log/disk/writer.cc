@@ -38,7 +38,7 @@ Writer::~Writer() {
 
 bool Writer::IsFull() const {
   const absl::MutexLock lock(&mutex_);
-  return bytes_ >= kUnwrittenBytesMax;
+  return bytes_ >= kUnwrittenBytesMax && write_failure_.ok();
 }
 
 void Writer::Add(BatchPtr batch) {

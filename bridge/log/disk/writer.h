@@ -48,7 +48,7 @@ class Writer {
 
   // --- On the log's thread.
 
-  // Whether it has taken as much as it should before it has written.
+  // Whether it has taken as much as it should before it has written. Not where it cannot write: then Add says so.
   bool IsFull() const;
   // Where it fails, progress() says it. REQUIRES: the batch is not empty, and progress() has no failure.
   void Add(BatchPtr batch);
