@@ -64,8 +64,9 @@ DiskLog::~DiskLog() {
   readers_.End();
 }
 
-void DiskLog::Append(std::vector<Record> records, AppendCallback done) {
+void DiskLog::Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) {
   inbox_.Append({.records = std::move(records),
+                 .failures_seen = failures_seen,
                  .done = std::move(done),
                  .received = store_->clock().Monotonic(),
                  .appended = {}});
@@ -133,10 +134,10 @@ void DiskLog::Run() {
     Settle();
     if (!progress_.failure.ok() && !HasDurableEntry()) {
       RollBack();
-      FailAll(progress_.failure);
+      FailPlaced(progress_.failure);
     }
   }
-  FailAll(Inbox::EndingError());
+  Abandon();
 }
 
 Inbox::Needs DiskLog::NeedsOfRound() {
@@ -186,6 +187,11 @@ void DiskLog::PlaceSome() {
   const uint64_t entries_max = entries_placed_ + kEntriesPerCallMax;
   for (; next_request_ < requests_.size() && entries_placed_ < entries_max; ++next_request_) {
     Inbox::Request& request = requests_[next_request_];
+    if (request.failures_seen != failures()) {
+      ++append_failures_;
+      placed_.push_back({.done = std::move(request.done), .appended = last_failure_, .entries_until = entries_placed_});
+      continue;
+    }
     request.appended.reserve(request.records.size());
     for (Record& record : request.records) {
       request.appended.push_back(Place(std::move(record), request.received, now, batch.get()));
@@ -255,23 +261,22 @@ void DiskLog::RollBack() {
   writer_.Forget();
 }
 
-void DiskLog::FailAll(const absl::Status& failure) {
-  const auto fail = [this, &failure](auto& requests) {
-    append_failures_ += requests.size();
-    PublishStats();
-    for (auto& request : requests) {
-      request.done(failure);
-    }
-  };
-  std::deque<Placed> placed = std::exchange(placed_, {});
-  fail(placed);
-  std::vector<Inbox::Request> requests = std::exchange(requests_, {});
-  requests.erase(requests.begin(), requests.begin() + static_cast<ptrdiff_t>(std::exchange(next_request_, 0)));
-  fail(requests);
-  // Twice: the first failure has been answered by the second time at the latest, and what was made before that fails.
-  for (int i = 0; i < 2; ++i) {
-    requests = inbox_.TakeRequests();
-    fail(requests);
+void DiskLog::FailPlaced(const absl::Status& failure) {
+  last_failure_ = failure;
+  failures_.fetch_add(1, std::memory_order_relaxed);
+  append_failures_ += static_cast<uint64_t>(
+      std::ranges::count_if(placed_, [](const Placed& request) { return request.appended.ok(); }));
+  PublishStats();
+  for (Placed& request : std::exchange(placed_, {})) {
+    request.done(failure);
+  }
+}
+
+void DiskLog::Abandon() {
+  FailPlaced(Inbox::EndingError());
+  std::ranges::move(inbox_.TakeRequests(), std::back_inserter(requests_));
+  for (; next_request_ < requests_.size(); ++next_request_) {
+    requests_[next_request_].done(Inbox::EndingError());
   }
 }
 

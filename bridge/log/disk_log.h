@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -72,7 +73,9 @@ class DiskLog final : public EventLog {
   DiskLog(const DiskLog&) = delete;
   DiskLog& operator=(const DiskLog&) = delete;
 
-  void Append(std::vector<Record> records, AppendCallback done) override;
+  uint64_t failures() const override { return failures_.load(std::memory_order_relaxed); }
+  using EventLog::Append;
+  void Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) override;
   void Follow(Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;
@@ -81,10 +84,10 @@ class DiskLog final : public EventLog {
   Stats stats() const override;
 
  private:
-  // An Append whose records have been placed; it is answered when the follower has had so many entries.
+  // An Append whose records have been placed, or that fails; it is answered when the follower has had so many entries.
   struct Placed {
     AppendCallback done;
-    std::vector<Appended> appended;
+    absl::StatusOr<std::vector<Appended>> appended;
     uint64_t entries_until = 0;
   };
 
@@ -109,8 +112,11 @@ class DiskLog final : public EventLog {
   bool HasDurableEntry() const;
   // After a failure: forgets what has been placed and is not durable.
   void RollBack();
-  // Fails all requests that are not answered.
-  void FailAll(const absl::Status& failure);
+  // Fails the requests that have been placed. Those that wait, and that come without having seen this, fail when it is
+  // their turn.
+  void FailPlaced(const absl::Status& failure);
+  // Answers all that is pending with UNAVAILABLE.
+  void Abandon();
   void PublishStats();
 
   const std::unique_ptr<disk::Store> store_;
@@ -118,6 +124,9 @@ class DiskLog final : public EventLog {
   mutable absl::Mutex mutex_;
   Tail tail_ ABSL_GUARDED_BY(mutex_);
   Stats stats_ ABSL_GUARDED_BY(mutex_);
+
+  // Written by the log's thread. Relaxed: who has been answered sees what was counted before.
+  std::atomic<uint64_t> failures_{0};
 
   // Touched by the log's thread only.
   IdempotencyWindow idempotency_window_;
@@ -136,6 +145,7 @@ class DiskLog final : public EventLog {
   // While the tail is handed over: what of it has been.
   Follower* tail_follower_ = nullptr;
   uint64_t tail_read_to_ = 0;
+  absl::Status last_failure_;
   uint64_t append_failures_ = 0;
 
   disk::ReaderPool readers_;

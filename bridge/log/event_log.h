@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
@@ -70,8 +71,8 @@ struct Page {
 // Guarantees: a record is handed to the follower only once it is as durable as its ack says; the ack itself may come
 // before or after that. Appends of one caller that were made one after the other are in the log in that order, and are
 // answered in that order. Sequences of an epoch are given out once. A Read finds what has been acked or handed to the
-// follower before it. Once an append has failed, those that were made before it was answered fail too, so that a resend
-// is not overtaken.
+// follower before it. What is appended without knowledge of a failure fails too (`failures_seen`), so that a resend of
+// what failed is not overtaken.
 class EventLog {
  public:
   using AppendCallback = absl::AnyInvocable<void(absl::StatusOr<std::vector<Appended>>)>;
@@ -80,11 +81,22 @@ class EventLog {
 
   virtual ~EventLog() = default;
 
+  // Grows with each failure, before the first append that fails by it is answered; not by the log's end, after which
+  // nothing is appended. Never blocks.
+  virtual uint64_t failures() const = 0;
+
   // Appends `records` in their order, and answers with one Appended each. A record whose (publisher, topic,
   // idempotency_key) was appended within the idempotency window is a duplicate and not appended again. An ephemeral
   // record's key does not count. UNAVAILABLE: the log failed or ends; some of the records may have been appended, so a
   // resend wants keys.
-  virtual void Append(std::vector<Record> records, AppendCallback done) = 0;
+  //
+  // `failures_seen` is what failures() said when the caller had nothing unanswered, or later: where there are more by
+  // now, one of the appends before this one may have failed, and nothing of this one is appended (UNAVAILABLE too).
+  // Without it, the caller has nothing unanswered.
+  virtual void Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) = 0;
+  void Append(std::vector<Record> records, AppendCallback done) {
+    Append(std::move(records), failures(), std::move(done));
+  }
 
   // The newest records that a log holds already when it is followed, within both bounds (the second one about).
   struct Tail {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <optional>
 #include <vector>
@@ -24,6 +25,7 @@ class Inbox {
   // An Append.
   struct Request {
     std::vector<Record> records;
+    uint64_t failures_seen = 0;
     EventLog::AppendCallback done;
     base::MonotonicTime received;
     // Of the records that have been placed so far.

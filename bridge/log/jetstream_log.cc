@@ -53,8 +53,8 @@ JetStreamLog::~JetStreamLog() {
   thread_.join();
 }
 
-void JetStreamLog::Append(std::vector<Record> records, AppendCallback done) {
-  publisher_.Append(std::move(records), std::move(done));
+void JetStreamLog::Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) {
+  publisher_.Append(std::move(records), failures_seen, std::move(done));
 }
 
 void JetStreamLog::Follow(Follower* follower, const Tail& tail) { delivery_.Follow(follower, tail); }

@@ -46,7 +46,9 @@ class JetStreamLog final : public EventLog {
   JetStreamLog(const JetStreamLog&) = delete;
   JetStreamLog& operator=(const JetStreamLog&) = delete;
 
-  void Append(std::vector<Record> records, AppendCallback done) override;
+  uint64_t failures() const override { return publisher_.failures(); }
+  using EventLog::Append;
+  void Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) override;
   void Follow(Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;

@@ -34,7 +34,7 @@ MemoryLog::~MemoryLog() {
   thread_.join();
 }
 
-void MemoryLog::Append(std::vector<Record> records, AppendCallback done) {
+void MemoryLog::Append(std::vector<Record> records, uint64_t /*failures_seen*/, AppendCallback done) {
   inbox_.Append({.records = std::move(records), .done = std::move(done), .received = clock_(), .appended = {}});
 }
 

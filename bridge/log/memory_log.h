@@ -55,7 +55,9 @@ class MemoryLog final : public EventLog {
   MemoryLog(const MemoryLog&) = delete;
   MemoryLog& operator=(const MemoryLog&) = delete;
 
-  void Append(std::vector<Record> records, AppendCallback done) override;
+  uint64_t failures() const override { return 0; }
+  using EventLog::Append;
+  void Append(std::vector<Record> records, uint64_t failures_seen, AppendCallback done) override;
   void Follow(Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;

@@ -139,26 +139,29 @@ void PublishStream::OnReadDone(bool ok) {
 
 void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
   bytes += batch.records.size() * sizeof(log::Record);
+  // Before the lock is taken: an older number than the newest one may fail an append, and never lets one overtake.
+  uint64_t failures_seen = parts_.log->failures();
   uint64_t number = 0;
-  bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);
     if (is_finished_) {
       return;  // what can get no ack is not appended; the publisher sends it again
     }
     number = in_flight_.Push(batch.records.size(), bytes);
-    is_void = is_log_failed_;
+    if (!batch.records.empty()) {
+      if (appends_unanswered_ == 0 && !is_log_failed_) {
+        failures_seen_ = failures_seen;
+      }
+      failures_seen = failures_seen_;
+      ++appends_unanswered_;
+    }
   }
   if (batch.records.empty()) {
     OnAppended(number, std::move(batch.ack), {}, std::vector<log::Appended>());
     return;
   }
-  if (is_void) {
-    OnAppended(number, std::move(batch.ack), batch.indexes, NotAfterAFailure());
-    return;
-  }
   parts_.budget->AddRequest(bytes);
-  parts_.log->Append(std::move(batch.records),
+  parts_.log->Append(std::move(batch.records), failures_seen,
                      [self = shared_from_this(), number, bytes, ack = std::move(batch.ack),
                       indexes = std::move(batch.indexes)](absl::StatusOr<std::vector<log::Appended>> appended) mutable {
                        self->parts_.budget->ReleaseRequest(bytes);
@@ -172,6 +175,7 @@ void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<u
   bool is_void = false;
   {
     absl::MutexLock lock(&mutex_);
+    appends_unanswered_ -= indexes.empty() ? 0U : 1U;
     is_void = is_log_failed_ && !indexes.empty();
     is_log_failed_ = is_log_failed_ || !appended.ok();
   }

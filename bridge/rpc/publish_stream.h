@@ -116,6 +116,10 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   absl::Mutex mutex_;
   absl::AnyInvocable<void(PublishStream*)> on_done_ ABSL_GUARDED_BY(mutex_);
   AckQueue in_flight_ ABSL_GUARDED_BY(mutex_);
+  // Appends that the log has not answered, and how often it had failed when there were none. That stays after one of
+  // them has failed: so the log takes none of what comes after it.
+  size_t appends_unanswered_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t failures_seen_ ABSL_GUARDED_BY(mutex_) = 0;
   bool is_draining_untold_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_waiting_for_budget_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_paused_ ABSL_GUARDED_BY(mutex_) = false;

@@ -77,6 +77,11 @@ class DiskLogTest : public testing::Test {
     log_->Append(std::move(records), answer.Callback());
     return answer;
   }
+  AppendAnswer Append(std::vector<log::Record> records, uint64_t failures_seen) {
+    AppendAnswer answer;
+    log_->Append(std::move(records), failures_seen, answer.Callback());
+    return answer;
+  }
   // The sequence of each record.
   std::vector<uint64_t> MustAppend(std::vector<log::Record> records) {
     const auto answer = Append(std::move(records)).Wait();

@@ -39,6 +39,10 @@ struct LogUnderTest {
   std::unique_ptr<log::EventLog> log;
   // Lets time pass for it; empty where a test cannot.
   std::function<void(base::MonotonicClock::duration)> advance_clock;
+  // Has the next append fail, and has the log work again, sooner or later. REQUIRES: nothing is under way. Empty where
+  // it does not fail.
+  std::function<void()> break_store = {};
+  std::function<void()> mend_store = {};
 };
 
 // An implementation of EventLog.
@@ -114,6 +118,10 @@ class EventLogTest : public testing::TestWithParam<LogKind> {
   void End() { under_test_.log.reset(); }
 
   log::EventLog& log() { return *under_test_.log; }
+  bool CanBreak() const { return under_test_.break_store != nullptr; }
+  void BreakStore() { under_test_.break_store(); }
+  void MendStore() { under_test_.mend_store(); }
+
   bool CanAdvanceClock() const { return under_test_.advance_clock != nullptr; }
   void AdvanceClock(base::MonotonicClock::duration by) { under_test_.advance_clock(by); }
 
@@ -122,6 +130,11 @@ class EventLogTest : public testing::TestWithParam<LogKind> {
   AppendAnswer Append(std::vector<log::Record> records) {
     AppendAnswer answer;
     log().Append(std::move(records), answer.Callback());
+    return answer;
+  }
+  AppendAnswer Append(std::vector<log::Record> records, uint64_t failures_seen) {
+    AppendAnswer answer;
+    log().Append(std::move(records), failures_seen, answer.Callback());
     return answer;
   }
 

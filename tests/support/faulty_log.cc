@@ -60,9 +60,15 @@ void FaultyLog::FailNextRead() {
   fails_next_read_ = true;
 }
 
-void FaultyLog::Append(std::vector<log::Record> records, AppendCallback done) {
+uint64_t FaultyLog::failures() const {
+  const absl::MutexLock lock(&mutex_);
+  return failures_;
+}
+
+void FaultyLog::Append(std::vector<log::Record> records, uint64_t failures_seen, AppendCallback done) {
   auto request = std::make_unique<Request>();
   request->records = std::move(records);
+  request->failures_seen = failures_seen;
   request->done = std::move(done);
   {
     const absl::MutexLock lock(&mutex_);
@@ -167,12 +173,9 @@ void FaultyLog::AppendNext() {
     unanswered_.push_back(std::move(arrived_.front()));
     arrived_.pop_front();
     request = unanswered_.back().get();
-    is_behind_failure = is_failing_ || requests_to_fail_ > 0;
-    requests_to_fail_ -= requests_to_fail_ > 0 ? 1 : 0;
-    if (!is_behind_failure && std::exchange(fails_next_append_, false)) {
-      fails = true;
-      is_failing_ = true;
-    }
+    is_behind_failure = request->failures_seen != failures_;
+    fails = !is_behind_failure && std::exchange(fails_next_append_, false);
+    failures_ += fails ? 1 : 0;
   }
   if (is_behind_failure) {
     SetResult(request, StoreError());
@@ -186,7 +189,6 @@ void FaultyLog::AppendNext() {
 }
 
 void FaultyLog::FailInTheMiddle(Request* request) {
-  request->is_first_failure = true;
   std::vector<log::Record>& records = request->records;
   records.erase(records.begin() + static_cast<std::ptrdiff_t>(RandomUpTo(records.size())), records.end());
   inner_->Append(std::move(records), [](const auto&) {});
@@ -204,11 +206,6 @@ void FaultyLog::SetResult(Request* request, absl::StatusOr<std::vector<log::Appe
 void FaultyLog::AnswerReady() {
   while (std::unique_ptr<Request> request = TakeReady()) {
     request->done(*std::move(request->result));
-    if (request->is_first_failure) {
-      const absl::MutexLock lock(&mutex_);
-      is_failing_ = false;
-      requests_to_fail_ = arrived_.size();
-    }
   }
 }
 

@@ -24,7 +24,7 @@ namespace bridge::test {
 
 // A log that does what a store behind a network does to its callers: it answers late and from another thread, acks
 // before or after its follower has the records, hands them over in pieces of its own, stalls, and fails. What it
-// promises is what EventLog promises.
+// promises is what EventLog promises. The log behind it does not fail of itself.
 //
 // Thread-safe. All callbacks come on a thread of its own, at the end on that of its destructor.
 class FaultyLog final : public log::EventLog {
@@ -47,12 +47,15 @@ class FaultyLog final : public log::EventLog {
   void StallStore();
   void ResumeStore();
 
-  // The next append fails, and those that wait behind it; of its records none, the first few or all are appended.
+  // The next append fails, and those that wait behind it (they have not seen it); of its records none, the first few or
+  // all are appended.
   void FailNextAppend();
   // The next Read or GetBounds fails.
   void FailNextRead();
 
-  void Append(std::vector<log::Record> records, AppendCallback done) override;
+  uint64_t failures() const override;
+  using EventLog::Append;
+  void Append(std::vector<log::Record> records, uint64_t failures_seen, AppendCallback done) override;
   void Follow(log::Follower* follower, const Tail& tail) override;
   void ResumeFollow() override;
   void Read(const ReadOptions& options, ReadCallback done) override;
@@ -70,9 +73,9 @@ class FaultyLog final : public log::EventLog {
   // An append, from its arrival until it is answered.
   struct Request {
     std::vector<log::Record> records;
+    uint64_t failures_seen = 0;
     AppendCallback done;
     std::optional<absl::StatusOr<std::vector<log::Appended>>> result;
-    bool is_first_failure = false;
   };
 
   // Stands between the log behind it and the follower.
@@ -115,16 +118,14 @@ class FaultyLog final : public log::EventLog {
   std::unique_ptr<log::EventLog> inner_;
   Relay relay_{this};
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   std::mt19937_64 random_ ABSL_GUARDED_BY(mutex_);
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_store_stalled_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_follower_stalled_ ABSL_GUARDED_BY(mutex_) = false;
   bool fails_next_append_ ABSL_GUARDED_BY(mutex_) = false;
   bool fails_next_read_ ABSL_GUARDED_BY(mutex_) = false;
-  // From a failure until it has been answered; then as many requests fail as had arrived by then.
-  bool is_failing_ ABSL_GUARDED_BY(mutex_) = false;
-  size_t requests_to_fail_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t failures_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t entries_held_ ABSL_GUARDED_BY(mutex_) = 0;
   log::Follower* follower_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Those that wait for their turn, and those that the log behind it has got or that have failed.

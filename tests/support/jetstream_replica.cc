@@ -105,8 +105,12 @@ bool Replica::AwaitHealthToSay(std::string_view text) const {
 }
 
 Answer<std::vector<log::Appended>> Replica::Start(std::vector<log::Record> records) {
+  return Start(std::move(records), log_->failures());
+}
+
+Answer<std::vector<log::Appended>> Replica::Start(std::vector<log::Record> records, uint64_t failures_seen) {
   Answer<std::vector<log::Appended>> answer;
-  log_->Append(std::move(records), answer.Callback());
+  log_->Append(std::move(records), failures_seen, answer.Callback());
   return answer;
 }
 
@@ -173,11 +177,9 @@ std::vector<uint64_t> Replica::PublishKeyed(size_t count, const std::function<vo
   std::vector<uint64_t> sequences;
   while (sequences.size() < count && absl::Now() < deadline) {
     std::vector<Answer<std::vector<log::Appended>>> answers;
+    const uint64_t failures_seen = log_->failures();
     for (size_t i = sequences.size(); i < std::min(count, sequences.size() + kInFlight); ++i) {
-      if (!answers.empty() && answers.back().HasAnswer() && !answers.back().Wait().ok()) {
-        break;  // a publisher that knows of it appends no more
-      }
-      answers.push_back(Start({MakeRecord("orders.eu", absl::StrCat(i), absl::StrCat("key", i))}));
+      answers.push_back(Start({MakeRecord("orders.eu", absl::StrCat(i), absl::StrCat("key", i))}, failures_seen));
     }
     bool has_failed = false;
     for (const auto& answer : answers) {

@@ -73,6 +73,7 @@ class Replica {
   bool AwaitHealthToSay(std::string_view text) const;
 
   Answer<std::vector<log::Appended>> Start(std::vector<log::Record> records);
+  Answer<std::vector<log::Appended>> Start(std::vector<log::Record> records, uint64_t failures_seen);
   absl::StatusOr<std::vector<log::Appended>> Append(std::vector<log::Record> records);
   // Appends one record, again until it is acked; its sequence.
   uint64_t AppendUntilAcked(const log::Record& record);

@@ -38,21 +38,23 @@ Publisher::~Publisher() {
   {
     const absl::MutexLock lock(&mutex_);
     is_ending_ = true;
+    is_stopped_ = true;
     FailAll(EndingError());
   }
   publishing_.join();
   answering_.join();
 }
 
-void Publisher::Append(std::vector<Record> records, EventLog::AppendCallback done) {
+void Publisher::Append(std::vector<Record> records, uint64_t failures_seen, EventLog::AppendCallback done) {
   Request request{.records = std::move(records), .done = std::move(done)};
   request.open = request.records.size();
   const absl::MutexLock lock(&mutex_);
-  if (is_failing_ || !status_.ok()) {
-    request.failure = status_.ok() ? failure_ : status_;
-    request.records.clear();
-    is_failing_ = true;
-    failure_ = request.failure;
+  if (is_stopped_) {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+  }
+  if (failures_seen != failures()) {
+    request.failure = failure_;
+    request.records.clear();  // nothing to be published
     link_->counters().append_failures.fetch_add(1, std::memory_order_relaxed);
   }
   requests_.push_back(std::move(request));
@@ -64,7 +66,7 @@ void Publisher::Start(const std::shared_ptr<Session>& session) {
     return;
   }
   session_ = session;
-  status_ = absl::OkStatus();
+  is_stopped_ = false;
   if (epoch_ != session->epoch() || session->has_lost_its_end()) {
     epoch_ = session->epoch();
     handed_over_ = 0;
@@ -76,7 +78,7 @@ void Publisher::Stop(const absl::Status& why) {
   const absl::MutexLock lock(&mutex_);
   if (!is_ending_) {
     FailAll(why);
-    status_ = failure_;
+    is_stopped_ = true;
   }
 }
 
@@ -99,15 +101,11 @@ void Publisher::DropHandedOver(uint64_t up_to) {
 
 void Publisher::FailAll(const absl::Status& why) {
   failure_ = absl::UnavailableError(why.message());
-  ++generation_;
+  failures_.fetch_add(1, std::memory_order_relaxed);
   first_unacked_ += unacked_.size();
   unacked_.clear();
   unacked_bytes_ = 0;
   next_request_ = first_request_ + requests_.size();
-  if (requests_.empty()) {
-    return;
-  }
-  is_failing_ = true;
   for (Request& request : requests_) {
     if (request.failure.ok()) {
       request.failure = failure_;
@@ -122,7 +120,7 @@ bool Publisher::HasRoom() const {
 }
 
 bool Publisher::HasWork() const {
-  return is_ending_ || (!is_failing_ && next_request_ < first_request_ + requests_.size() && HasRoom());
+  return is_ending_ || (next_request_ < first_request_ + requests_.size() && HasRoom());
 }
 
 void Publisher::RunPublishing() {
@@ -153,7 +151,7 @@ void Publisher::RunPublishing() {
       // What the server has got of the last message nobody knows: the connection is no good any more.
       slice.session->connection().Close();
       const absl::MutexLock lock(&mutex_);
-      if (generation_ == slice.generation) {
+      if (failures() == slice.failures) {
         FailAll(status);
       }
     }
@@ -175,7 +173,7 @@ bool Publisher::AwaitSlice(Slice* slice) {
     return false;
   }
   slice->session = session_;
-  slice->generation = generation_;
+  slice->failures = failures();
   slice->request = next_request_++;
   slice->records = std::move(RequestOf(slice->request).records);
   return true;
@@ -201,11 +199,10 @@ size_t Publisher::Number(Slice* slice, size_t from) {
   const size_t bytes_max = slice->session->connection().max_payload();
   const base::MonotonicTime now = base::MonotonicClock::now();
   const absl::MutexLock lock(&mutex_);
-  const auto can_go_on = [this, slice]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return generation_ != slice->generation || HasRoom();
-  };
+  const auto can_go_on = [this, slice]()
+                             ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return failures() != slice->failures || HasRoom(); };
   mutex_.Await(absl::Condition(&can_go_on));
-  if (generation_ != slice->generation) {
+  if (failures() != slice->failures) {
     return 0;
   }
   Request& request = RequestOf(slice->request);
@@ -257,7 +254,7 @@ void Publisher::AcceptEphemeral(const Slice& slice, size_t from, size_t to) {
     return;
   }
   const absl::MutexLock lock(&mutex_);
-  if (generation_ != slice.generation) {
+  if (failures() != slice.failures) {
     return;
   }
   Request& request = RequestOf(slice.request);
@@ -283,7 +280,7 @@ void Publisher::RunAnswering() {
 bool Publisher::AwaitWork(std::shared_ptr<Session>* session) {
   const absl::MutexLock lock(&mutex_);
   const auto has_work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return is_ending_ || is_failing_ || !unacked_.empty() || (!requests_.empty() && requests_.front().open == 0);
+    return is_ending_ || !unacked_.empty() || (!requests_.empty() && requests_.front().IsAnswerable());
   };
   mutex_.Await(absl::Condition(&has_work));
   *session = unacked_.empty() ? nullptr : session_;
@@ -357,15 +354,12 @@ void Publisher::Apply(Ack ack) {
 
 void Publisher::TakeAnswerable() {
   const absl::MutexLock lock(&mutex_);
-  while (!requests_.empty() && (requests_.front().open == 0 || !requests_.front().failure.ok())) {
+  while (!requests_.empty() && requests_.front().IsAnswerable()) {
     answerable_.push_back(std::move(requests_.front()));
     requests_.pop_front();
     ++first_request_;
   }
   next_request_ = std::max(next_request_, first_request_);
-  if (requests_.empty() && answerable_.empty()) {
-    is_failing_ = false;  // all that failed has been answered
-  }
 }
 
 void Publisher::Answer() {

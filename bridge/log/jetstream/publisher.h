@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -29,8 +30,8 @@ namespace bridge::log::jetstream {
 // kAckedAheadMax ahead of it, because nothing more is published then: a follower that stalls stops the publishers of
 // its replica.
 //
-// Where a record fails, everything that is under way or waits fails with it, and every append until the last of them
-// has been answered. Each message has a number in its reply subject that is never used again, so that an ack that comes
+// Where a record fails, everything that is under way or waits fails with it, and every append that was made without
+// having seen that. Each message has a number in its reply subject that is never used again, so that an ack that comes
 // too late is no other message's.
 class Publisher {
  public:
@@ -45,7 +46,9 @@ class Publisher {
   Publisher(const Publisher&) = delete;
   Publisher& operator=(const Publisher&) = delete;
 
-  void Append(std::vector<Record> records, EventLog::AppendCallback done);
+  // As EventLog's.
+  uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
+  void Append(std::vector<Record> records, uint64_t failures_seen, EventLog::AppendCallback done);
 
   // A session has begun or answers again; appends are taken from now on.
   void Start(const std::shared_ptr<Session>& session);
@@ -64,6 +67,8 @@ class Publisher {
     // The records that have neither been acked nor refused.
     size_t open = 0;
     absl::Status failure = {};
+
+    bool IsAnswerable() const { return open == 0 || !failure.ok(); }
   };
   // A message that has not been acked; they stand in the order of their numbers, without a hole.
   struct Unacked {
@@ -91,7 +96,8 @@ class Publisher {
   // Records of one request that are published together.
   struct Slice {
     std::shared_ptr<Session> session;
-    uint64_t generation = 0;
+    // So many at its start: where there are more, its records have failed.
+    uint64_t failures = 0;
     uint64_t request = 0;
     std::vector<Record> records;
     std::vector<Encoded> encoded;
@@ -137,14 +143,13 @@ class Publisher {
 
   absl::Mutex mutex_;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
-  // Not OK: appends fail with it.
-  absl::Status status_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("NATS has not been reached yet");
-  // Since the first failure until everything that failed with it has been answered.
-  bool is_failing_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
+  // Every append fails.
+  bool is_stopped_ ABSL_GUARDED_BY(mutex_) = true;
+  // The last failure.
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("NATS has not been reached yet");
+  // Written with the mutex held. Relaxed: who has been answered sees what was counted before.
+  std::atomic<uint64_t> failures_{0};
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);
-  // Counts the failures.
-  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
 
   // Those that have not been answered, numbered through; the next one to be published.
   std::deque<Request> requests_ ABSL_GUARDED_BY(mutex_);

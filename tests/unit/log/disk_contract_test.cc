@@ -1,6 +1,9 @@
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <signal.h>
+#include <sys/resource.h>
 #include <utility>
 
 #include "tests/support/temp_dir.h"
@@ -12,6 +15,15 @@ namespace bridge::log {
 namespace {
 
 using ::bridge::test::LogUnderTest;
+
+// How far this process may write into a file; beyond it a write fails as on a disk with no room.
+void LimitFiles(rlim_t bytes_max) {
+  signal(SIGXFSZ, SIG_IGN);
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &limit), 0);
+  limit.rlim_cur = std::min(bytes_max, limit.rlim_max);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
 
 LogUnderTest MakeDiskLog(const LogLimits& limits, DiskLog::Sync sync) {
   using Duration = base::MonotonicClock::duration;
@@ -29,7 +41,10 @@ LogUnderTest MakeDiskLog(const LogLimits& limits, DiskLog::Sync sync) {
   });
   EXPECT_TRUE(log.ok()) << log.status();
   // The directory lives as long as the log's clock.
-  return {.log = *std::move(log), .advance_clock = [elapsed, directory](Duration by) { *elapsed += by.count(); }};
+  return {.log = *std::move(log),
+          .advance_clock = [elapsed, directory](Duration by) { *elapsed += by.count(); },
+          .break_store = [] { LimitFiles(0); },
+          .mend_store = [] { LimitFiles(RLIM_INFINITY); }};
 }
 
 LogKind KindOf(std::string name, DiskLog::Sync sync) {

@@ -19,6 +19,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "tests/support/bridge_process.h"
 #include "tests/support/event_log_fixture.h"
 
 #include "bridge/log/event_log.h"
@@ -58,6 +59,11 @@ class EventLogContract : public test::EventLogTest {
     for (std::thread& thread : threads) {
       thread.join();
     }
+  }
+
+  // Appends it again until it is acked.
+  void AppendSometime(const Record& record) {
+    EXPECT_TRUE(test::Eventually([this, &record] { return Append({record}).Wait().ok(); }, absl::Seconds(30)));
   }
 
   static constexpr size_t kRequestSizes = 5;
@@ -417,6 +423,44 @@ TEST_P(EventLogContract, RepeatsFromManyThreadsAreAppendedOnce) {
   }
   EXPECT_THAT(sequences, testing::Each(sequences[0]));
   EXPECT_EQ(GetBounds().newest, kKeys);
+}
+
+// --- Failures.
+
+TEST_P(EventLogContract, AFailureIsCountedBeforeItIsAnswered) {
+  Start();
+  if (!CanBreak()) {
+    GTEST_SKIP() << "does not fail";
+  }
+  const uint64_t before = log().failures();
+  BreakStore();
+  test::Answer<uint64_t> counted;
+  log().Append(MakeRecords(1), [this, callback = counted.Callback()](const auto& appended) {
+    callback(appended.ok() ? 0 : log().failures());
+  });
+  EXPECT_THAT(counted.Wait().value_or(0), testing::Gt(before));
+  MendStore();
+  AppendSometime(MakeRecord("t", "last", "last"));
+}
+
+TEST_P(EventLogContract, WhatIsAppendedWithoutHavingSeenAFailureDoesNotOvertakeWhatFailed) {
+  Start();
+  if (!CanBreak()) {
+    GTEST_SKIP() << "does not fail";
+  }
+  const Record first = MakeRecord("t", "first", "first");
+  const Record second = MakeRecord("t", "second", "second");
+  const uint64_t failures_seen = log().failures();
+  BreakStore();
+  EXPECT_EQ(Append({first}, failures_seen).Wait().status().code(), absl::StatusCode::kUnavailable);
+  MendStore();
+  AppendSometime(MakeRecord("other", "other", "other"));
+  // Its thread was held up since before the failure.
+  EXPECT_EQ(Append({second}, failures_seen).Wait().status().code(), absl::StatusCode::kUnavailable);
+  MustAppend({first, second});
+  std::vector<std::string> data = DataOf(ReadAll(0));
+  std::erase(data, "other");
+  EXPECT_THAT(data, testing::ElementsAre("first", "second"));
 }
 
 // --- Stalls and the end.

@@ -28,8 +28,11 @@ LogUnderTest MakeMemoryLog(const LogLimits& limits, uint64_t /*seed*/) {
 
 LogUnderTest MakeFaultyLog(const LogLimits& limits, uint64_t seed) {
   LogUnderTest under_test = MakeMemoryLog(limits, seed);
-  under_test.log = std::make_unique<FaultyLog>(std::move(under_test.log),
-                                               FaultyLog::Options{.seed = seed, .delay_max = absl::Microseconds(50)});
+  auto faulty = std::make_unique<FaultyLog>(std::move(under_test.log),
+                                            FaultyLog::Options{.seed = seed, .delay_max = absl::Microseconds(50)});
+  under_test.break_store = [log = faulty.get()] { log->FailNextAppend(); };
+  under_test.mend_store = [] {};  // it has failed once
+  under_test.log = std::move(faulty);
   return under_test;
 }
 
@@ -90,12 +93,13 @@ TEST_P(EventLogOnFaultyStore, ResendsWithKeysLoseNothingAndDoubleNothing) {
   constexpr size_t kInFlight = 8;
   int failures = 0;
   for (size_t acked = 0; acked < kRequests;) {
+    const uint64_t failures_seen = log().failures();
     std::vector<AppendAnswer> in_flight;
     for (size_t number = acked; number < std::min(acked + kInFlight, kRequests); ++number) {
       if (failures < 20 && in_flight.size() == kInFlight / 2) {
         faulty().FailNextAppend();
       }
-      in_flight.push_back(Append(request(number)));
+      in_flight.push_back(Append(request(number), failures_seen));
     }
     bool has_failed = false;
     for (const AppendAnswer& answer : in_flight) {

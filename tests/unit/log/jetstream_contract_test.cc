@@ -52,7 +52,9 @@ LogUnderTest MakeJetStreamLog(const LogLimits& limits, uint64_t /*seed*/) {
   }
   return {.log = std::make_unique<JetStreamLog>(std::move(options),
                                                 [](const absl::Status& status) { ADD_FAILURE() << status; }),
-          .advance_clock = nullptr};
+          .advance_clock = nullptr,
+          .break_store = [] { server.Kill(); },
+          .mend_store = [] { server.Start(); }};
 }
 
 const LogKind kJetStream = {.name = "JetStream",
