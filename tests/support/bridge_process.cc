@@ -111,7 +111,10 @@ RunResult RunToEnd(const std::vector<std::string>& command) {
 
 }  // namespace
 
-BridgeProcess::BridgeProcess(std::vector<std::string> settings) : settings_(std::move(settings)) { Start(); }
+BridgeProcess::BridgeProcess(std::vector<std::string> settings, Environment environment)
+    : settings_(std::move(settings)), environment_(std::move(environment)) {
+  Start();
+}
 
 BridgeProcess::~BridgeProcess() {
   if (pid_ > 0) {
@@ -127,7 +130,12 @@ void BridgeProcess::Start() {
   if (log_path_.empty()) {
     log_path_ = TemporaryFile();
   }
-  std::vector<std::string> command = {BinaryPath()};
+  std::vector<std::string> command;
+  if (!environment_.variables.empty()) {
+    command.emplace_back("/usr/bin/env");
+    command.insert(command.end(), environment_.variables.begin(), environment_.variables.end());
+  }
+  command.push_back(BinaryPath());
   const auto listen = [&](absl::string_view section, uint16_t port) {
     command.insert(command.end(), {"--set", absl::StrCat(section, ".address=127.0.0.1:", port)});
   };

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <sys/types.h>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -16,7 +17,12 @@ namespace bridge::test {
 class BridgeProcess {
  public:
   // `settings` are --set arguments: "http.heartbeat=1s". Aborts the test program where the bridge does not start.
-  explicit BridgeProcess(std::vector<std::string> settings = {});
+  explicit BridgeProcess(std::vector<std::string> settings = {}) : BridgeProcess(std::move(settings), {}) {}
+  // The same with more variables in its environment: "NAME=value".
+  struct Environment {
+    std::vector<std::string> variables;
+  };
+  BridgeProcess(std::vector<std::string> settings, Environment environment);
   ~BridgeProcess();
   BridgeProcess(const BridgeProcess&) = delete;
   BridgeProcess& operator=(const BridgeProcess&) = delete;
@@ -61,6 +67,7 @@ class BridgeProcess {
   uint64_t StatusBytes(absl::string_view name) const;
 
   std::vector<std::string> settings_;
+  const Environment environment_;
   pid_t pid_ = -1;
   std::string log_path_;
   uint16_t http_port_ = 0;

@@ -1,0 +1,50 @@
+// A library for LD_PRELOAD: the calls that the file $FAILING_DISK names, in a line with a space before and after each,
+// fail with EIO. Where there is no such file, none does.
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <fstream>
+#include <string>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+namespace {
+
+bool Fails(const std::string& call) {
+  static const char* const path = std::getenv("FAILING_DISK");  // NOLINT(concurrency-mt-unsafe): nobody sets it
+  std::string calls;
+  if (path == nullptr || !std::getline(std::ifstream(path), calls) || calls.find(" " + call + " ") == calls.npos) {
+    return false;
+  }
+  errno = EIO;
+  return true;
+}
+
+// What the call would be without this library.
+template <typename Function>
+Function* Real(const char* call) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, call));
+}
+
+}  // namespace
+
+extern "C" {
+
+int fsync(int file) { return Fails("fsync") ? -1 : Real<int(int)>("fsync")(file); }
+
+int fdatasync(int file) { return Fails("fdatasync") ? -1 : Real<int(int)>("fdatasync")(file); }
+
+ssize_t pwrite(int file, const void* data, size_t size, off_t at) {
+  return Fails("pwrite") ? -1 : Real<ssize_t(int, const void*, size_t, off_t)>("pwrite")(file, data, size, at);
+}
+
+ssize_t pwrite64(int file, const void* data, size_t size, off64_t at) { return pwrite(file, data, size, at); }
+
+ssize_t pwritev(int file, const iovec* parts, int count, off_t at) {
+  return Fails("pwritev") ? -1 : Real<ssize_t(int, const iovec*, int, off_t)>("pwritev")(file, parts, count, at);
+}
+
+ssize_t pwritev64(int file, const iovec* parts, int count, off64_t at) { return pwritev(file, parts, count, at); }
+
+}  // extern "C"
