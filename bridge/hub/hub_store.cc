@@ -162,6 +162,7 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     owed_bytes_ -= audience->EndRound();
   }
   pages_.clear();
+  store_->Drop();
   replays_.clear();
   ring_.Reset(head);
   epoch_ = epoch;

@@ -62,6 +62,17 @@ void StoreReader::Fetch(const Place& place, PageSink* sink) {
   GoOn(std::move(key), {.furthest = place.after.sequence, .sinks = {sink}});
 }
 
+void StoreReader::Drop() {
+  absl::btree_map<Key, FramePagePtr> dropped;  // freed without the lock
+  const absl::MutexLock lock(&mutex_);
+  dropped.swap(pages_);
+  order_.clear();
+  bytes_ = 0;
+  for (auto& [key, read] : pending_) {
+    read.is_dropped = true;
+  }
+}
+
 void StoreReader::GoOn(Key key, const Read& wanted) {
   std::vector<FramePagePtr> at_hand;
   bool starts = false;
@@ -107,7 +118,7 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
     return;
   }
   const Read read = TakePending(key);
-  if (!answer.ok()) {
+  if (!answer.ok() || read.is_dropped) {
     return;  // the streams ask again
   }
   auto page = std::make_shared<FramePage>();
@@ -137,7 +148,7 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
 
 void StoreReader::OnBounds(const Key& key, const absl::StatusOr<log::Bounds>& bounds) {
   const Read read = TakePending(key);
-  if (!bounds.ok() || bounds->epoch != key.epoch || bounds->oldest <= key.after + 1) {
+  if (read.is_dropped || !bounds.ok() || bounds->epoch != key.epoch || bounds->oldest <= key.after + 1) {
     return;
   }
   const log::Position last_trimmed = {.epoch = key.epoch, .sequence = bounds->oldest - 1};

@@ -76,6 +76,10 @@ class StoreReader {
   // Reads it; the page is posted to `sink`. Nothing is, while the store is away: ask again later.
   void Fetch(const Place& place, PageSink* sink);
 
+  // Drops the pages that are at hand or on their way: the log has begun anew, and may hold other records in the places
+  // of these, under the same epoch too.
+  void Drop();
+
  private:
   struct Key {
     uint64_t epoch;
@@ -87,7 +91,9 @@ class StoreReader {
   // A read that is going on: who wants it, and up to which sequence it has to get for them.
   struct Read {
     uint64_t furthest = 0;
-    absl::flat_hash_set<PageSink*> sinks;
+    absl::flat_hash_set<PageSink*> sinks = {};
+    // Its page is not what the log holds any more.
+    bool is_dropped = false;
   };
 
   FramePagePtr FindLocked(const Place& place) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);

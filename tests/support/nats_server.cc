@@ -110,6 +110,16 @@ void NatsServer::AwaitReady() const {
 
 void NatsServer::RemoveStore() { std::filesystem::remove_all(File("store")); }
 
+void NatsServer::CopyStore() {
+  std::filesystem::remove_all(File("copy"));
+  std::filesystem::copy(File("store"), File("copy"), std::filesystem::copy_options::recursive);
+}
+
+void NatsServer::PutBackStore() {
+  RemoveStore();
+  std::filesystem::copy(File("copy"), File("store"), std::filesystem::copy_options::recursive);
+}
+
 void NatsServer::Stop() {
   kill(pid_, SIGSTOP);
   waitpid(pid_, nullptr, WUNTRACED);  // until it does stand still

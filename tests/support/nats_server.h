@@ -42,8 +42,11 @@ class NatsServer {
   void Kill();
   void Start();
   void AwaitReady() const;
-  // REQUIRES: it has been killed.
+  // REQUIRES, all: it has been killed.
   void RemoveStore();
+  // Copies the store, and puts the last copy in its place.
+  void CopyStore();
+  void PutBackStore();
   // SIGSTOP and SIGCONT.
   void Stop();
   void Continue();

@@ -157,6 +157,24 @@ TEST_F(StoreReaderTest, AFailedReadIsMadeAgainWhenAskedAgain) {
   }));
 }
 
+TEST_F(StoreReaderTest, NothingThatWasAskedForBeforeADropIsServedAfterIt) {
+  Start(10'000, 2000);
+  reader_->Fetch(After(300), &sink_);
+  ASSERT_NE(sink_.WaitForPage(300), nullptr);
+  log_->StallStore();
+  reader_->Fetch(After(1800), &sink_);
+  reader_->Drop();
+  log_->ResumeStore();
+  test::Answer<log::Bounds> bounds;
+  log_->GetBounds(bounds.Callback());
+  ASSERT_TRUE(bounds.Wait().ok());  // what was asked before it has been answered
+  EXPECT_EQ(reader_->Find(After(300)), nullptr);
+  EXPECT_EQ(reader_->Find(After(1800)), nullptr);
+  EXPECT_EQ(sink_.pages(), 1);
+  reader_->Fetch(After(1800), &sink_);
+  EXPECT_NE(sink_.WaitForPage(1800), nullptr);
+}
+
 TEST_F(StoreReaderTest, KeepsABoundedNumberOfPages) {
   constexpr size_t kRecords = 6000;
   constexpr size_t kBytes = 10'000;

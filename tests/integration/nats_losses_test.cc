@@ -1,0 +1,165 @@
+// A NATS store that comes back without what had been acked, and a cluster that has lost most of its servers.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "tests/support/bridge_process.h"
+#include "tests/support/event_log_fixture.h"
+#include "tests/support/jetstream_replica.h"
+#include "tests/support/nats_server.h"
+#include "tests/support/publisher.h"
+#include "tests/support/sse_client.h"
+
+namespace bridge::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::vector<std::string> Numbers(int first, int end) {
+  std::vector<std::string> numbers;
+  for (int number = first; number < end; ++number) {
+    numbers.push_back(absl::StrCat(number));
+  }
+  return numbers;
+}
+
+// A bridge whose ring holds less than its log.
+class OlderCopy : public ::testing::Test {
+ protected:
+  static constexpr int kEvents = 100;
+
+  OlderCopy() { Publish(0, kEvents); }
+
+  // Publishes the numbers as events of their own, and returns the last one's id.
+  std::string Publish(int first, int end) {
+    Publisher publisher(bridge_.grpc_target());
+    std::string id;
+    for (const std::string& number : Numbers(first, end)) {
+      id = publisher.Publish(TextEvent("a", number)).last_id();
+    }
+    return id;
+  }
+
+  // NATS is ended, `change` is done to its store, and the bridge has found it again.
+  void Restart(void (NatsServer::*change)()) {
+    nats_.Kill();
+    EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_log_up", 0));
+    (nats_.*change)();
+    nats_.Start();
+    EXPECT_TRUE(bridge_.WaitForMetric("sse_bridge_log_up", 1, absl::Seconds(30)));
+  }
+
+  // Everything that the bridge's log holds, as a new client gets it.
+  std::vector<std::string> ReplayAll(size_t count) {
+    SseClient client(bridge_.http_port(), "/events?topic=a&replay=all");
+    client.ReadOpen();
+    std::vector<std::string> data = client.NextData(count);
+    EXPECT_EQ(client.NextOwn(absl::Milliseconds(100)), std::nullopt);
+    return data;
+  }
+
+  NatsServer nats_;
+  BridgeProcess bridge_{
+      {absl::StrCat("log.jetstream.url='", nats_.url(), "'"), "log.history.max_events=10", "http.event_loops=2"}};
+};
+
+TEST_F(OlderCopy, IsAGapEpochAndAllGoesOn) {
+  SseClient client(bridge_.http_port(), "/events?topic=a");
+  client.ReadOpen();
+  Restart(&NatsServer::CopyStore);
+  const std::string lost = Publish(kEvents, 2 * kEvents);
+  EXPECT_EQ(client.NextData(kEvents), Numbers(kEvents, 2 * kEvents));
+  Restart(&NatsServer::PutBackStore);
+
+  std::optional<SseEvent> gap = client.Next();
+  while (gap && gap->type == "bridge.heartbeat") {
+    gap = client.Next();
+  }
+  ASSERT_TRUE(gap);
+  EXPECT_EQ(gap->type, "bridge.gap");
+  EXPECT_THAT(gap->data, HasSubstr(R"("reason":"epoch")"));
+  EXPECT_THAT(gap->data, HasSubstr(absl::StrCat(R"("requested":")", lost, "\"")));
+  EXPECT_EQ(client.NextData(kEvents), Numbers(0, kEvents)) << "from the oldest one on";
+  Publish(1000, 1003);
+  EXPECT_EQ(client.NextData(3), Numbers(1000, 1003));
+  EXPECT_TRUE(bridge_.Log().find("stream_lost_its_end") != std::string::npos);
+}
+
+TEST_F(OlderCopy, NothingOfWhatIsLostIsServedFromMemory) {
+  Restart(&NatsServer::CopyStore);
+  Publish(kEvents, 2 * kEvents);
+  EXPECT_EQ(ReplayAll(2 * kEvents), Numbers(0, 2 * kEvents));
+  Restart(&NatsServer::PutBackStore);
+  Publish(1000, 1000 + kEvents);
+  std::vector<std::string> expected = Numbers(0, kEvents);
+  for (const std::string& number : Numbers(1000, 1000 + kEvents)) {
+    expected.push_back(number);
+  }
+  EXPECT_EQ(ReplayAll(2 * kEvents), expected);
+}
+
+TEST_F(OlderCopy, AnIdThatIsLostIsAheadOfTheLog) {
+  Restart(&NatsServer::CopyStore);
+  const std::string lost = Publish(kEvents, 2 * kEvents);
+  Restart(&NatsServer::PutBackStore);
+  SseClient client(bridge_.http_port(), "/events?topic=a", lost);
+  client.ReadOpen();
+  const auto gap = client.Next();
+  ASSERT_TRUE(gap);
+  EXPECT_EQ(gap->type, "bridge.gap");
+  EXPECT_THAT(gap->data, HasSubstr(R"("reason":"ahead")"));
+  Publish(1000, 1001);
+  EXPECT_EQ(client.NextData(1), Numbers(1000, 1001));
+}
+
+// --- A cluster of three.
+
+TEST(ClusterWithoutMost, SaysNothingOfItsEndAndGoesOnWhereItWas) {
+  NatsCluster cluster;
+  Replica replica({.url = cluster.url(), .replicas = 3});
+  ASSERT_TRUE(replica.AwaitCaughtUp()) << replica.health();
+  constexpr size_t kRecords = 200;
+  const std::vector<uint64_t> acked = replica.PublishKeyed(kRecords, [](size_t) {});
+  ASSERT_THAT(acked, testing::SizeIs(kRecords));
+  ASSERT_TRUE(replica.follower().WaitForEntries(kRecords));
+  const uint64_t epoch = replica.follower().epoch();
+
+  // The one that is left leads the stream, and answers for a while as if nothing had happened.
+  std::string leader;
+  ASSERT_TRUE(
+      Eventually([&] { return !(leader = RawNats(cluster.url()).LeaderOf("BRIDGE")).empty(); }, absl::Seconds(60)));
+  std::vector<NatsServer*> lost;
+  for (size_t i = 0; i < NatsCluster::kServers; ++i) {
+    if (leader != absl::StrCat("n", i)) {
+      lost.push_back(&cluster.server(i));
+      lost.back()->Kill();
+    }
+  }
+  EXPECT_TRUE(
+      Eventually([&] { return absl::StrContains(replica.GetBounds().status().message(), "most of the servers"); },
+                 absl::Seconds(30)));
+  EXPECT_EQ(replica.Append({MakeRecord("t", "meanwhile", "meanwhile")}).status().code(),
+            absl::StatusCode::kUnavailable);
+  EXPECT_TRUE(absl::IsUnavailable(replica.GetBounds().status()));
+
+  for (NatsServer* server : lost) {
+    server->Start();
+  }
+  ASSERT_TRUE(replica.AwaitHealthy()) << replica.health();
+  const uint64_t next = replica.AppendUntilAcked(MakeRecord("t", "meanwhile", "meanwhile"));
+  EXPECT_GT(next, acked.back());
+  EXPECT_TRUE(replica.follower().WaitForEntries(kRecords + 1));
+  EXPECT_EQ(replica.follower().epoch(), epoch);
+  EXPECT_EQ(replica.follower().size(), kRecords + 1) << "nothing is handed over again";
+  EXPECT_EQ(DataOf(replica.ReadAll()), DataOf(replica.follower().entries()));
+  EXPECT_THAT(replica.follower().violations(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace bridge::test
