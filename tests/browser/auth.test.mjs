@@ -6,27 +6,10 @@ import http from 'node:http';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
-import { connectPublisher, createKeys, eventually, repository, startBridge, startProxy } from '../support/bridge.mjs';
-
-async function bundleExamples() {
-  const { outputFiles } = await build({
-    stdin: {
-      contents: `
-        export { openEventStream } from './event-source.js';
-        export { openFetchStream } from './fetch-event-source.js';
-        export { takeTicket } from './tickets.js';`,
-      resolveDir: `${repository}examples/browser`,
-    },
-    bundle: true,
-    write: false,
-    format: 'iife',
-    globalName: 'examples',
-  });
-  return outputFiles[0].text;
-}
+import { connectPublisher, createKeys, eventually, startBridge, startProxy } from '../support/bridge.mjs';
+import { bundleExamples } from '../support/examples.mjs';
 
 const keys = createKeys();
 const subscribeTo = ['orders.>'];
@@ -109,6 +92,40 @@ const openWithTickets = () =>
       minDelayMs: 50,
     });
   });
+// Components that show the state of their stream.
+const openInReact = () =>
+  page.evaluate(() => {
+    const { createElement, createRoot, takeTicket, useInReact } = window.examples;
+    function Probe() {
+      const state = useInReact(`${window.bridge}/events?topic=orders.>`, {
+        onEvent: (event) => window.handlers.onEvent(event),
+        ticket: async () => takeTicket(`${window.bridge}/tickets`, await window.freshToken()),
+      });
+      if (window.states.at(-1) !== state) window.handlers.onState(state);
+      return createElement('p', null, state);
+    }
+    const root = createRoot(document.body.appendChild(document.createElement('div')));
+    root.render(createElement(Probe));
+    window.close = () => root.unmount();
+  });
+const openInVue = () =>
+  page.evaluate(() => {
+    const { createApp, h, takeTicket, useInVue } = window.examples;
+    const app = createApp({
+      setup() {
+        const { state } = useInVue(`${window.bridge}/events?topic=orders.>`, {
+          onEvent: window.handlers.onEvent,
+          ticket: async () => takeTicket(`${window.bridge}/tickets`, await window.freshToken()),
+        });
+        return () => {
+          if (window.states.at(-1) !== state.value) window.handlers.onState(state.value);
+          return h('p', state.value);
+        };
+      },
+    });
+    app.mount(document.body.appendChild(document.createElement('div')));
+    window.close = () => app.unmount();
+  });
 const openWithHeader = () =>
   page.evaluate(() => {
     window.examples.openFetchStream(`${window.bridge}/events`, { ...window.handlers, topics: ['orders.>'], token: window.freshToken });
@@ -146,31 +163,36 @@ const metric = async (name) => {
   const text = await (await fetch(`http://${bridge.admin}/metrics`)).text();
   return Number(text.split('\n').find((line) => line.startsWith(`${name} `))?.split(' ')[1] ?? 0);
 };
+const areAllLeft = () => eventually(async () => (await metric('sse_bridge_event_streams')) === 0, { describe: () => 'no stream is open' });
 const expired = () => metric('sse_bridge_event_streams_closed_total{reason="token_expired"}');
 
-test('event-source.js takes a ticket for each stream, and goes on after cuts', async () => {
-  await openWithTickets();
-  await state('open');
-  const wanted = [];
-  for (let cuts = 0; cuts < 4; cuts += 1) {
-    wanted.push(...await publish(5));
-    if (cuts % 2 === 0) await assertReceives(wanted);
-    proxy.cut();
-    wanted.push(...await publish(5));
-  }
-  await assertReceives(wanted);
-  assert.ok(await metric('sse_bridge_tickets_made_total') > 1);
-  assert.equal(await metric('sse_bridge_event_streams_refused_total{reason="unauthenticated"}'), 0, 'no used ticket was shown again');
-});
+for (const [name, open] of [['event-source.js', openWithTickets], ['the React hook', openInReact], ['the Vue composable', openInVue]]) {
+  test(`${name} takes a ticket for each stream, and goes on after cuts`, async () => {
+    await open();
+    await state('open');
+    const wanted = [];
+    for (let cuts = 0; cuts < 4; cuts += 1) {
+      wanted.push(...await publish(5));
+      if (cuts % 2 === 0) await assertReceives(wanted);
+      proxy.cut();
+      wanted.push(...await publish(5));
+    }
+    await assertReceives(wanted);
+    assert.ok(await metric('sse_bridge_tickets_made_total') > 1);
+    assert.equal(await metric('sse_bridge_event_streams_refused_total{reason="unauthenticated"}'), 0, 'no used ticket was shown again');
+    await page.evaluate(() => window.close());
+    await areAllLeft();
+  });
 
-test('event-source.js renews before its token ends, and misses nothing', async () => {
-  site.lifetimeSeconds = 4;
-  await openWithTickets();
-  await state('open');
-  await assertReceives(await publishThrough(3));
-  assert.equal(await expired(), 0);
-  assert.deepEqual(await page.evaluate(() => window.states.filter((name) => name === 'connecting').length), 1, 'it was open all the time');
-});
+  test(`${name} renews before its token ends, and misses nothing`, async () => {
+    site.lifetimeSeconds = 4;
+    await open();
+    await state('open');
+    await assertReceives(await publishThrough(3));
+    assert.equal(await expired(), 0);
+    assert.equal(await page.evaluate(() => window.states.filter((value) => value === 'connecting').length), 1, 'it was open all the time');
+  });
+}
 
 test('event-source.js goes on exactly when it gets a token only after the last one has ended', async () => {
   site.lifetimeSeconds = 2;

@@ -4,38 +4,10 @@ import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
 
-import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
-import { connectPublisher, eventually, repository, startBridge, startProxy } from '../support/bridge.mjs';
-
-// The examples and what they import as one script, which defines the global `examples`.
-async function bundleExamples() {
-  const { outputFiles } = await build({
-    stdin: {
-      contents: `
-        export { openEventStream } from './event-source.js';
-        export { openFetchStream } from './fetch-event-source.js';
-        export { useEventStream as useInReact } from './react.js';
-        export { useEventStream as useInVue } from './vue.js';
-        export { createElement } from 'react';
-        export { createRoot } from 'react-dom/client';
-        export { createApp, h, ref } from 'vue';`,
-      resolveDir: `${repository}examples/browser`,
-    },
-    bundle: true,
-    write: false,
-    format: 'iife',
-    globalName: 'examples',
-    define: {
-      'process.env.NODE_ENV': '"production"',
-      __VUE_OPTIONS_API__: 'true',
-      __VUE_PROD_DEVTOOLS__: 'false',
-      __VUE_PROD_HYDRATION_MISMATCH_DETAILS__: 'false',
-    },
-  });
-  return outputFiles[0].text;
-}
+import { connectPublisher, eventually, startBridge, startProxy } from '../support/bridge.mjs';
+import { bundleExamples } from '../support/examples.mjs';
 
 // A web site of another origin than the bridge's, as pages usually have.
 async function startSite(script) {
