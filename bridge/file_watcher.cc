@@ -1,13 +1,13 @@
 #include "bridge/file_watcher.h"
 
-#include "absl/time/time.h"
+#include <chrono>
 
 #include "bridge/ops/logging.h"
 
 namespace bridge {
 namespace {
 
-constexpr absl::Duration kInterval = absl::Seconds(2);
+constexpr auto kInterval = std::chrono::seconds(2);
 
 }  // namespace
 
@@ -23,21 +23,12 @@ void FileWatcher::Stop() {
   if (!thread_.joinable()) {
     return;
   }
-  {
-    const absl::MutexLock lock(&mutex_);
-    is_stopping_ = true;
-  }
+  stop_.release();
   thread_.join();
 }
 
 void FileWatcher::Run() {
-  while (true) {
-    {
-      const absl::MutexLock lock(&mutex_);
-      if (mutex_.AwaitWithTimeout(absl::Condition(&is_stopping_), kInterval)) {
-        return;
-      }
-    }
+  while (!stop_.try_acquire_for(kInterval)) {
     for (const Reload& reload : reloads_) {
       if (const absl::Status status = reload(); !status.ok()) {
         ops::LogError("file_not_taken", {{"reason", status.message()}});

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <semaphore>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
 
 namespace bridge {
 
@@ -36,8 +35,9 @@ class FileWatcher {
   void Run();
 
   std::vector<Reload> reloads_;
-  absl::Mutex mutex_;
-  bool is_stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  // Waited for on the monotonic clock. Timeouts of older Abseils are on the wall clock: set back, it would hold up the
+  // files for as long.
+  std::binary_semaphore stop_{0};
   std::thread thread_;
 };
 

@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/file_watcher.h"
 #include "bridge/http/admin_handlers.h"
@@ -142,7 +143,7 @@ class Server {
 
   absl::Status log_health_;
   bool is_draining_ = false;
-  absl::Time drain_end_;
+  base::MonotonicTime drain_end_;
   // Hubs that have not drained.
   size_t undrained_ = 0;
   std::unique_ptr<ControlTimer> delay_timer_;

@@ -30,7 +30,7 @@ void Server::BeginDrainWindow() {
   constexpr double kPublishersShare = 0.25;
   const absl::Duration window = config::FromProto(config_.drain().window());
   const absl::Duration for_publishers = window * kPublishersShare;
-  drain_end_ = absl::Now() + window;
+  drain_end_ = base::MonotonicClock::now() + absl::ToChronoNanoseconds(window);
 
   grpc_->StopListening();
   service_->BeginDrain();
@@ -45,7 +45,8 @@ void Server::BeginDrainWindow() {
 }
 
 void Server::DrainEventStreams() {
-  const absl::Duration left = std::max(drain_end_ - absl::Now(), absl::ZeroDuration());
+  const absl::Duration left =
+      std::max(absl::FromChrono(drain_end_ - base::MonotonicClock::now()), absl::ZeroDuration());
   undrained_ = hubs_.size();
   for (const auto& hub : hubs_) {
     hub->loop().Post([this, target = hub.get(), left] {

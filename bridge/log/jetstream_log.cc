@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
@@ -111,7 +110,7 @@ absl::StatusOr<std::shared_ptr<Session>> JetStreamLog::Connect() {
   if (HasLostItsEnd(session->stream(), handed_over)) {
     ops::LogError("stream_lost_its_end", {{"newest", session->stream().last}, {"seen", handed_over}});
     session->SetLostItsEnd();
-    behind_since_ = absl::InfiniteFuture();
+    behind_since_.reset();
   } else {
     session->NoteNewest(handed_over);
   }
@@ -160,11 +159,11 @@ absl::Status JetStreamLog::CheckSame(const Session& session, const StreamInfo& s
 
 bool JetStreamLog::HasLostItsEnd(const StreamInfo& stream, uint64_t handed_over) {
   if (stream.last >= handed_over || !stream.has_quorum) {
-    behind_since_ = absl::InfiniteFuture();
+    behind_since_.reset();
     return false;
   }
-  behind_since_ = std::min(behind_since_, absl::Now());
-  return stream.config.replicas <= 1 || absl::Now() - behind_since_ > kBehindMax;
+  behind_since_ = behind_since_.value_or(base::MonotonicClock::now());
+  return stream.config.replicas <= 1 || absl::FromChrono(base::MonotonicClock::now() - *behind_since_) > kBehindMax;
 }
 
 void JetStreamLog::TellAway(const absl::Status& why) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/delivery.h"
 #include "bridge/log/jetstream/link.h"
@@ -92,7 +94,7 @@ class JetStreamLog final : public EventLog {
   bool is_fatal_told_ = false;
   std::string last_failure_;
   // Since when the stream ends before what has been handed over.
-  absl::Time behind_since_ = absl::InfiniteFuture();
+  std::optional<base::MonotonicTime> behind_since_;
 
   jetstream::Link link_;
   jetstream::Publisher publisher_;

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/time/clock.h"
-
 #include "bridge/log/jetstream/stored_record.h"
 #include "bridge/ops/logging.h"
 
@@ -112,7 +110,7 @@ void Delivery::FollowConsumer(Session& session, Pull* pull) {
         return;
       }
     }
-    const bool is_lost = !Take(session, pull) || absl::Now() - pull->last_heard() > kSilenceMax;
+    const bool is_lost = !Take(session, pull) || pull->silence() > kSilenceMax;
     session.NoteNewest(taken_);
     if (!HandOver()) {
       return;

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "absl/time/clock.h"
-
 #include "bridge/ops/logging.h"
 
 namespace bridge::log::jetstream {
@@ -80,13 +78,13 @@ void Link::End() {
 void Link::NoteStream(const StreamInfo& stream) {
   const absl::MutexLock lock(&mutex_);
   stream_ = stream;
-  stream_at_ = absl::Now();
+  stream_at_ = base::MonotonicClock::now();
 }
 
 std::optional<StreamInfo> Link::KnownStream(const Session& session, absl::Duration age_max) const {
   const absl::MutexLock lock(&mutex_);
   const bool is_good = stream_ && stream_->created == session.epoch() && stream_->last >= session.newest() &&
-                       absl::Now() - stream_at_ <= age_max;
+                       absl::FromChrono(base::MonotonicClock::now() - stream_at_) <= age_max;
   return is_good ? stream_ : std::nullopt;
 }
 

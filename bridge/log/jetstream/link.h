@@ -10,6 +10,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/session.h"
 #include "bridge/ops/log_limiter.h"
@@ -63,7 +64,7 @@ class Link {
   std::shared_ptr<Session> session_ ABSL_GUARDED_BY(mutex_);
   absl::Status status_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("NATS has not been reached yet");
   std::optional<StreamInfo> stream_ ABSL_GUARDED_BY(mutex_);
-  absl::Time stream_at_ ABSL_GUARDED_BY(mutex_);
+  base::MonotonicTime stream_at_ ABSL_GUARDED_BY(mutex_);
   Counters counters_;
   ops::LogLimiter unreadable_lines_{absl::Seconds(10)};
 };

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 #include "bridge/base/status_macros.h"
 #include "bridge/log/jetstream/stored_record.h"
@@ -105,7 +104,7 @@ absl::StatusOr<PageReader::Cursor> PageReader::TakeCursor(const std::shared_ptr<
     const absl::MutexLock lock(&mutex_);
     const auto found = std::find_if(cursors_.begin(), cursors_.end(), [&](const Cursor& cursor) {
       return cursor.session == session && cursor.next == next && cursor.filter == filter &&
-             absl::Now() - cursor.used < kCursorIdleMax;
+             cursor.IdleTime() < kCursorIdleMax;
     });
     if (found != cursors_.end()) {
       Cursor cursor = std::move(*found);
@@ -123,7 +122,7 @@ void PageReader::PutBack(Cursor cursor) {
     cursor.pull->Forget();
     return;
   }
-  cursor.used = absl::Now();
+  cursor.used = base::MonotonicClock::now();
   std::list<Cursor> dropped;
   const absl::MutexLock lock(&mutex_);
   cursors_.push_front(std::move(cursor));
@@ -135,7 +134,7 @@ void PageReader::PutBack(Cursor cursor) {
 void PageReader::DropIdle() {
   std::list<Cursor> dropped;
   const absl::MutexLock lock(&mutex_);
-  while (!cursors_.empty() && absl::Now() - cursors_.back().used > kCursorIdleMax) {
+  while (!cursors_.empty() && cursors_.back().IdleTime() > kCursorIdleMax) {
     dropped.splice(dropped.end(), cursors_, std::prev(cursors_.end()));
   }
 }
@@ -170,7 +169,7 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
       case Pull::Got::kEnd:
         return cursor->kept_back.empty() ? Progress::kExhausted : Progress::kFull;
       case Pull::Got::kNothing:
-        if (!cursor->session->connection().is_open() || absl::Now() - cursor->pull->last_heard() > kMessageTimeout) {
+        if (!cursor->session->connection().is_open() || cursor->pull->silence() > kMessageTimeout) {
           return absl::UnavailableError("JetStream does not answer");
         }
         break;

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/link.h"
 #include "bridge/log/jetstream/options.h"
@@ -45,7 +46,9 @@ class PageReader {
     std::optional<Pull> pull = {};
     // What came for the last page and did not fit in.
     std::deque<InPlace> kept_back = {};
-    absl::Time used = {};
+    base::MonotonicTime used = {};
+
+    absl::Duration IdleTime() const { return absl::FromChrono(base::MonotonicClock::now() - used); }
   };
   // A page that is being read.
   struct Reading {

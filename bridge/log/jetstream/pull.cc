@@ -7,7 +7,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 
 #include "bridge/base/status_macros.h"
 #include "bridge/log/jetstream/stored_record.h"
@@ -45,7 +44,7 @@ Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer con
       delete_subject_(absl::StrCat("$JS.API.CONSUMER.DELETE.", options.stream, ".", consumer_)),
       pending_at_start_(consumer.pending),
       first_(first),
-      last_heard_(absl::Now()) {}
+      last_heard_(base::MonotonicClock::now()) {}
 
 absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
   boost::json::object request = {{"batch", order.messages}};

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/jetstream/session.h"
 
 namespace bridge::log::jetstream {
@@ -52,9 +53,9 @@ class Pull {
   // or the consumer is, and this is to be thrown away.
   Got Next(const Session::Address& from, absl::Duration timeout, InPlace* out);
 
-  // When something was last heard of the consumer.
-  absl::Time last_heard() const { return last_heard_; }
-  void NoteHeard() { last_heard_ = absl::Now(); }
+  // For how long nothing has been heard of the consumer.
+  absl::Duration silence() const { return absl::FromChrono(base::MonotonicClock::now() - last_heard_); }
+  void NoteHeard() { last_heard_ = base::MonotonicClock::now(); }
 
   // Tells the server that it is not needed any more.
   void Forget();
@@ -75,7 +76,7 @@ class Pull {
   size_t outstanding_ = 0;
   // Of the last message.
   uint64_t number_ = 0;
-  absl::Time last_heard_;
+  base::MonotonicTime last_heard_;
 };
 
 }  // namespace bridge::log::jetstream

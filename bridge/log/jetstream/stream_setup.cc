@@ -1,6 +1,7 @@
 #include "bridge/log/jetstream/stream_setup.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/ops/logging.h"
 
@@ -23,9 +25,9 @@ constexpr size_t kRecordOverheadMax = 2048;
 constexpr absl::Duration kMakeDelayMax = absl::Milliseconds(200);
 
 // A cluster has made up its mind about a new stream where it says the same for so long.
-constexpr absl::Duration kSettledAfter = absl::Seconds(1);
+constexpr base::MonotonicClock::duration kSettledAfter = std::chrono::seconds(1);
 constexpr absl::Duration kSettleInterval = absl::Milliseconds(100);
-constexpr absl::Duration kSettleTimeout = absl::Seconds(20);
+constexpr base::MonotonicClock::duration kSettleTimeout = std::chrono::seconds(20);
 
 struct Difference {
   std::string what;
@@ -54,12 +56,12 @@ std::vector<Difference> DifferentLimits(const StreamConfig& is, const StreamConf
 // Where two replicas make a stream at once, a cluster may make it twice, and forget what the first one held: so nobody
 // uses a new one before that is over.
 absl::StatusOr<StreamInfo> AwaitSettled(NatsConnection& connection, const std::string& stream) {
-  const absl::Time start = absl::Now();
-  absl::Time same_since = start;
+  const base::MonotonicTime start = base::MonotonicClock::now();
+  base::MonotonicTime same_since = start;
   uint64_t created = 0;
   while (true) {
     ASSIGN_OR_RETURN(StreamInfo info, GetStream(connection, stream));
-    const absl::Time now = absl::Now();
+    const base::MonotonicTime now = base::MonotonicClock::now();
     if (std::exchange(created, info.created) != info.created) {
       same_since = now;
     }
