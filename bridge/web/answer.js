@@ -1,4 +1,5 @@
 import { byId, counted, setText, showEmpty } from './element.js';
+import { StreamSource } from './stream_source.js';
 
 // An answer that says nothing for so long is left for the next one.
 const SILENT_MS = 5000;
@@ -19,6 +20,7 @@ const STATES = {
 // An answer that is typed token by token, on a topic and an event stream of its own: announced on demo.ai, joined with
 // replay=all, and left at its "end" event.
 export class Answer {
+  #access;
   #invalidate;
   // What was announced last, and what is shown.
   #announced = null;
@@ -37,7 +39,8 @@ export class Answer {
   #arrivals = [];
   #usage = null;
 
-  constructor(invalidate) {
+  constructor(access, invalidate) {
+    this.#access = access;
     this.#invalidate = invalidate;
     byId('answer-next').addEventListener('click', () => {
       this.#wantsNext = true;
@@ -100,16 +103,16 @@ export class Answer {
     const url = new URL('events', document.baseURI);
     url.searchParams.set('topic', answer.topic);
     url.searchParams.set('replay', 'all');
-    const source = new EventSource(url);
+    const source = new StreamSource(url, this.#access);
     this.#source = source;
     source.addEventListener('bridge.open', () => { this.#openedAt = performance.now(); });
     source.addEventListener('token', (event) => this.#onToken(event));
     source.addEventListener('end', (event) => this.#onEnd(event));
     source.addEventListener('bridge.gap', (event) => { this.#note = `gap: ${JSON.parse(event.data).reason}`; });
-    source.addEventListener('error', () => {
-      if (source.readyState === EventSource.CLOSED) this.#leave('lost');
+    source.onerror = () => {
+      if (source.isClosed) this.#leave('lost');
       this.#invalidate();
-    });
+    };
     this.#invalidate();
   }
 

@@ -1,4 +1,6 @@
 // The page: its parts, and what each of them is told.
+import { Access } from './access.js';
+import { AccessPanel } from './access_panel.js';
 import { Answer } from './answer.js';
 import { MetricsCharts } from './chart.js';
 import { Connection } from './connection.js';
@@ -8,6 +10,7 @@ import { FetchPanel } from './fetch_panel.js';
 import { onFrame } from './frame.js';
 import { Notifications } from './notifications.js';
 import { matches } from './pattern.js';
+import { closingInWords } from './problem.js';
 import { ResumeCheck } from './resume_check.js';
 import { StatusPanel } from './status_panel.js';
 
@@ -16,21 +19,29 @@ const TYPES = ['message', 'update', 'order', 'price', 'notification', 'answer'];
 // For what changes with time alone: clocks, the watchdog, the chart's movement.
 const TICK_MS = 100;
 
+const access = new Access();
 const check = new ResumeCheck();
 const renderLater = onFrame(() => {
   status.render();
+  accessPanel.render();
   list.render(['No events yet', emptyListText()]);
   charts.render(emptyText('No metrics yet', 'demo.metrics'));
   notifications.render(emptyText('All quiet', 'demo.notifications'));
   answer.render(emptyText('No answer yet', 'demo.ai'));
 });
 
-const connection = new Connection({
+const connection = new Connection(access, {
   event: receive,
   control: receiveControl,
+  opened() {
+    list.addMarker('Stream open');
+  },
   resumed({ after, lostAtMs, backAtMs }) {
     check.resume({ after, backAtMs });
     list.addMarker(`Resumed after ${after}, ${((backAtMs - lostAtMs) / 1000).toFixed(1)} s after it was lost`, 'ok');
+  },
+  renewed() {
+    list.addMarker('The stream goes on with another token', 'ok');
   },
   change: renderLater,
 });
@@ -38,8 +49,18 @@ const status = new StatusPanel(connection, check);
 const list = new EventList(renderLater);
 const charts = new MetricsCharts(renderLater);
 const notifications = new Notifications();
-const answer = new Answer(renderLater);
-const fetchPanel = new FetchPanel(onFrame(() => fetchPanel.render()));
+const answer = new Answer(access, renderLater);
+const renderFetchLater = onFrame(() => fetchPanel.render());
+const fetchPanel = new FetchPanel(access, renderFetchLater);
+const accessPanel = new AccessPanel({
+  access,
+  connection,
+  invalidate: renderLater,
+  onToken() {
+    connection.renew();
+    renderFetchLater();
+  },
+});
 
 function receive({ type, id, data }) {
   list.addEvent({ type, id, data });
@@ -56,12 +77,11 @@ function receiveControl({ type, data }) {
     check.gap(data.reason);
     list.addMarker(`Gap (${data.reason}): events may be missing after ${data.requested || 'the start'}`, 'bad');
   } else if (type === 'bridge.closing') {
-    list.addMarker(`The bridge closes this stream: ${data.reason}`);
+    list.addMarker(`The bridge closes this stream: ${closingInWords(data.reason)}`);
   } else if (type === 'bridge.expiring') {
     list.addMarker(`The token of this stream expires in ${counted(data.seconds, 'second')}`);
   } else if (type === 'bridge.open') {
     list.restartRate();
-    if (connection.reconnects === 0) list.addMarker('Stream open');
   }
 }
 

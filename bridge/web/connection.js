@@ -1,3 +1,6 @@
+import { mayPass, problemOf } from './problem.js';
+import { StreamSource } from './stream_source.js';
+
 // Without a sign of life for so many heartbeats, the stream counts as stale.
 const STALE_AFTER_HEARTBEATS = 2.5;
 // How many of the latest events a fresh stream starts with.
@@ -13,7 +16,9 @@ const CONTROL_TYPES = ['bridge.open', 'bridge.gap', 'bridge.closing', 'bridge.ex
 // `listener` is told:
 //   event({ type, id, data })
 //   control({ type, id, data })                  an event of the bridge's own, its data parsed
+//   opened()                                     the stream is open, for the first time
 //   resumed({ after, lostAtMs, backAtMs })       the stream is open again, after that event id
+//   renewed()                                    the stream goes on with another token, and was open all the time
 //   change()                                     something that is shown here has changed
 export class Connection {
   // connecting | open | cut | stopped | refused
@@ -26,9 +31,13 @@ export class Connection {
   heartbeatMs = 0;
   // While it is cut: when it will be opened again, on performance.now()'s clock.
   reopenAt = 0;
-  // Why it was refused, in words.
+  // Why it was refused, or is not open yet, in words; and with which status, 0 where that is unknown.
   problem = '';
+  refusedStatus = 0;
+  // When the token of the open stream ends, on Date.now()'s clock; null where the bridge has not said that it will soon.
+  tokenEndsAtMs = null;
 
+  #access;
   #listener;
   #types = new Set();
   #source = null;
@@ -37,7 +46,8 @@ export class Connection {
   // Since when nothing is received, on Date.now()'s clock; null before the first stream and while one is open.
   #lostAtMs = null;
 
-  constructor(listener) {
+  constructor(access, listener) {
+    this.#access = access;
     this.#listener = listener;
   }
 
@@ -89,6 +99,15 @@ export class Connection {
     this.#open();
   }
 
+  // There is another token: a stream that is open goes on with it, one that was refused is asked for again.
+  renew() {
+    if (this.#source !== null) {
+      this.#source.renew();
+    } else if (this.state === 'refused') {
+      this.resume();
+    }
+  }
+
   // Drops the connection, and resumes after a while.
   cut() {
     this.#close('cut');
@@ -106,7 +125,7 @@ export class Connection {
     }
     url.searchParams.set('heartbeat', 'event');
 
-    const source = new EventSource(url);
+    const source = new StreamSource(url, this.#access);
     source.onerror = () => this.#onError(url);
     for (const type of CONTROL_TYPES) source.addEventListener(type, this.#onControl);
     for (const type of this.#types) source.addEventListener(type, this.#onEvent);
@@ -118,12 +137,15 @@ export class Connection {
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = null;
+    this.problem = '';
+    this.refusedStatus = 0;
     this.#setLost(state);
   }
 
   #setLost(state) {
     if (this.state === 'open') this.#lostAtMs = Date.now();
     this.state = state;
+    this.tokenEndsAtMs = null;
     this.#listener.change();
   }
 
@@ -136,57 +158,64 @@ export class Connection {
 
   #onControl = ({ type, lastEventId, data }) => {
     this.#lastSignAt = performance.now();
-    if (type === 'bridge.open') this.#onOpen(JSON.parse(data));
-    this.lastEventId = lastEventId;
-    this.#listener.control({ type, id: lastEventId, data: JSON.parse(data) });
+    const parsed = JSON.parse(data);
+    if (type === 'bridge.open') this.#onOpen(parsed);
+    // A refusal that will pass has none: what the page has stays.
+    this.lastEventId = lastEventId || this.lastEventId;
+    if (type === 'bridge.expiring') this.tokenEndsAtMs = Date.now() + 1000 * parsed.seconds;
+    this.#listener.control({ type, id: lastEventId, data: parsed });
     this.#listener.change();
   };
 
   #onOpen({ heartbeat_ms: heartbeatMs }) {
+    const wasOpen = this.state === 'open';
     this.state = 'open';
+    this.problem = '';
+    this.tokenEndsAtMs = null;
     this.heartbeatMs = heartbeatMs;
-    if (this.#lostAtMs === null) return;
-    this.reconnects += 1;
-    this.#listener.resumed({ after: this.lastEventId, lostAtMs: this.#lostAtMs, backAtMs: Date.now() });
-    this.#lostAtMs = null;
+    if (wasOpen) {
+      this.#listener.renewed();
+    } else if (this.#lostAtMs === null) {
+      this.#listener.opened();
+    } else {
+      this.reconnects += 1;
+      this.#listener.resumed({ after: this.lastEventId, lostAtMs: this.#lostAtMs, backAtMs: Date.now() });
+      this.#lostAtMs = null;
+    }
   }
 
   #onError(url) {
-    if (this.#source.readyState !== EventSource.CLOSED) {
-      this.#setLost('connecting');  // the browser connects again by itself
+    const { isClosed, refusal } = this.#source;
+    if (!isClosed) {
+      this.problem = refusal?.message ?? '';
+      this.#setLost('connecting');  // it connects again by itself
       return;
     }
     this.#close('refused');
-    this.problem = '';
-    this.#explain(url);
+    if (refusal === null) {
+      this.#explain(url);
+    } else {
+      this.problem = refusal.message;
+      this.refusedStatus = refusal.status;
+    }
   }
 
   // An EventSource does not say why it was refused; a fetch of the same does.
   async #explain(url) {
-    let mayPass = true;
+    let reopens = true;
     try {
       const abort = new AbortController();
-      const response = await fetch(url, { signal: abort.signal, cache: 'no-store' });
-      mayPass = response.ok || response.status === 429 || response.status >= 500;
-      if (this.state !== 'refused') return abort.abort();
-      this.problem = response.ok ? 'The stream ended.' : await problemOf(response);
+      const response = await fetch(url, { headers: this.#access.headers, signal: abort.signal, cache: 'no-store' });
+      const problem = response.ok ? 'The stream ended.' : await problemOf(response);
       abort.abort();
+      if (this.state !== 'refused') return;
+      reopens = response.ok || mayPass(response.status);
+      this.problem = problem;
+      if (!response.ok) this.refusedStatus = response.status;
     } catch {
       this.problem = 'The bridge cannot be reached.';
     }
-    if (mayPass && this.state === 'refused') this.#timer = setTimeout(() => this.resume(), REOPEN_MS);
+    if (reopens && this.state === 'refused') this.#timer = setTimeout(() => this.resume(), REOPEN_MS);
     this.#listener.change();
-  }
-}
-
-// What an answer other than 200 says, in one line: from its problem document (RFC 9457) where it has one.
-export async function problemOf(response) {
-  const status = `${response.status} ${response.statusText}`.trim();
-  try {
-    if (!(response.headers.get('content-type') ?? '').startsWith('application/problem+json')) return status;
-    const { title = response.statusText, detail = '', example = '' } = await response.json();
-    return `${response.status} ${title}${detail && `: ${detail}`}${example && ` (for example ${example})`}`;
-  } catch {
-    return status;
   }
 }

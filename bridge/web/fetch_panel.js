@@ -16,18 +16,20 @@ const STATES = {
 
 // The card of the fetch client.
 export class FetchPanel {
+  #access;
   #stream;
   // What came since the last render, oldest first.
   #fresh = [];
 
-  constructor(invalidate) {
+  constructor(access, invalidate) {
+    this.#access = access;
     this.#stream = new FetchStream({ event: (event) => this.#add(event), change: invalidate });
     byId('fetch-form').addEventListener('submit', (event) => {
       event.preventDefault();
       if (this.#stream.isRunning) {
         this.#stream.abort();
       } else {
-        this.#stream.start({ topics: this.#topics(), token: this.#token() });
+        this.#stream.start({ topics: this.#topics(), headers: () => this.#headers() });
       }
     });
     byId('fetch-reset').addEventListener('click', () => {
@@ -55,6 +57,7 @@ export class FetchPanel {
     byId('fetch-reset').disabled = stream.isRunning || !canResume;
     byId('fetch-topics').readOnly = stream.isRunning;
     byId('fetch-token').readOnly = stream.isRunning;
+    byId('fetch-token').placeholder = this.#access.hasToken ? 'that of this page' : 'none';
     setText(byId('fetch-request'), this.#requestText());
   }
 
@@ -62,8 +65,10 @@ export class FetchPanel {
     return listOf(byId('fetch-topics').value);
   }
 
-  #token() {
-    return byId('fetch-token').value.trim();
+  // The panel's own token goes before the page's.
+  #headers() {
+    const own = byId('fetch-token').value.trim();
+    return own === '' ? this.#access.headers : { Authorization: `Bearer ${own}` };
   }
 
   #add(event) {
@@ -96,7 +101,7 @@ export class FetchPanel {
   // What goes over the wire, or would; the token only as dots.
   #requestText() {
     const lines = ['POST /events', 'Content-Type: application/json'];
-    if (this.#token() !== '') lines.push(`Authorization: Bearer ${'•'.repeat(8)}`);
+    if ('Authorization' in this.#headers()) lines.push(`Authorization: Bearer ${'•'.repeat(8)}`);
     lines.push('', JSON.stringify(this.#stream.bodyFor(this.#topics()), null, 2));
     return lines.join('\n');
   }

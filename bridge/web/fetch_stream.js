@@ -1,4 +1,4 @@
-import { problemOf } from './connection.js';
+import { mayPass, problemOf } from './problem.js';
 import { SseParser } from './sse_parser.js';
 
 // Until the stream says otherwise (retry:), and at most, between two attempts.
@@ -61,7 +61,8 @@ export class FetchStream {
     this.#setState('idle');
   }
 
-  async start({ topics, token }) {
+  // `headers` gives those of each request, beside what every one has.
+  async start({ topics, headers }) {
     this.abort();
     const abort = new AbortController();
     this.#abort = abort;
@@ -69,7 +70,7 @@ export class FetchStream {
       let pauseMs;
       try {
         this.#setState('connecting');
-        const response = await this.#request(topics, token, abort.signal);
+        const response = await this.#request(topics, headers(), abort.signal);
         if (response.status === 200) {
           failures = 0;
           await this.#read(response, abort.signal);
@@ -77,7 +78,7 @@ export class FetchStream {
         } else {
           this.problem = await problemOf(response);
           if (abort.signal.aborted) return;
-          if (response.status !== 429 && response.status < 500) {
+          if (!mayPass(response.status)) {
             this.#abort = null;
             this.#setState('refused');
             return;
@@ -95,9 +96,8 @@ export class FetchStream {
     }
   }
 
-  #request(topics, token, signal) {
-    const headers = { Accept: 'text/event-stream', 'Content-Type': 'application/json' };
-    if (token !== '') headers.Authorization = `Bearer ${token}`;
+  #request(topics, own, signal) {
+    const headers = { Accept: 'text/event-stream', 'Content-Type': 'application/json', ...own };
     const body = JSON.stringify(this.bodyFor(topics));
     return fetch(new URL('events', document.baseURI), { method: 'POST', headers, body, signal, cache: 'no-store' });
   }

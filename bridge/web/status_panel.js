@@ -59,9 +59,8 @@ export class StatusPanel {
       case 'refused':
         return connection.problem || 'The bridge refused the stream.';
       default:
-        return connection.lastEventId === ''
-          ? 'Connecting…'
-          : 'The connection is lost. The browser tries again with the last event id.';
+        if (connection.problem !== '') return `Trying again: ${connection.problem}`;
+        return connection.lastEventId === '' ? 'Connecting…' : 'The connection is lost. The page tries again with the last event id.';
     }
   }
 

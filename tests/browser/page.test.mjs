@@ -1,87 +1,19 @@
 // The page in Chromium, fed by the demo publisher through the real bridge.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { chromium } from 'playwright-core';
-
-import { connectPublisher, eventually, repository, start, startBridge, startProxy, subscribe } from '../support/bridge.mjs';
-
-// BRIDGE_BIN names the bridge; the demo publisher is built beside it, unless DEMO_PUBLISHER_BIN says otherwise.
-const binaries = path.dirname(process.env.BRIDGE_BIN ?? `${repository}build/dev/bin/sse-bridge`);
-const demoPublisher = process.env.DEMO_PUBLISHER_BIN ?? path.join(binaries, 'demo-publisher');
-const screenshots = `${repository}build/screenshots`;
-const demoTypes = ['update', 'order', 'price', 'notification', 'answer'];
-
-const replayed = /^Resumed after id [0-9a-f]+-\d+: [1-9]\d* events that were missed meanwhile were replayed, none lost, none twice\.$/;
-
-// A demo that does in seconds what the real one does in a minute.
-const startDemo = (address) => start(demoPublisher, ['--target', address, '--rate', '10', '--token-rate', '150', '--answer-pause', '1']);
-
-async function stopDemo(demo) {
-  demo.kill('SIGTERM');
-  return demo.ended;
-}
+import { connectPublisher, eventually, startBridge, startProxy, subscribe } from '../support/bridge.mjs';
+import {
+  assertSawAll, goesOn, isPublishing, isState, launchChromium, openPage as open, replayedExactly, startDemo, stopDemo, takeScreenshot, textOf,
+  verdictOf,
+} from '../support/page.mjs';
 
 let browser;
-before(async () => {
-  mkdirSync(screenshots, { recursive: true });
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-      '--disable-sync'],
-  });
-});
+before(async () => { browser = await launchChromium(); });
 after(() => browser?.close());
 
-// Opens the page. `page.seen()` are the demo's events that its EventSources were handed, in order; `page.errors` is what its console said.
-async function openPage(origin, { query = '', ...options } = {}) {
-  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
-  page.errors = [];
-  page.on('pageerror', (error) => page.errors.push(error.stack));
-  page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) page.errors.push(message.text());
-  });
-  await page.addInitScript((types) => {
-    window.seen = [];
-    const Native = window.EventSource;
-    window.EventSource = class extends Native {
-      constructor(...args) {
-        super(...args);
-        for (const type of types) this.addEventListener(type, ({ lastEventId, data }) => window.seen.push({ id: lastEventId, data }));
-      }
-    };
-  }, demoTypes);
-  page.seen = () => page.evaluate(() => window.seen);
-  await page.goto(`http://${origin}/${query}`);
-  return page;
-}
-
-const textOf = (page, selector) => page.locator(selector).textContent();
-const isState = (page, state) => page.locator(`#state[data-state="${state}"]`).waitFor();
-const isPublishing = (page, count = 20) => page.waitForFunction((least) => window.seen.length >= least, count);
-
-// Waits until the page has said what a resume has brought, and something has come since.
-async function verdictOf(page) {
-  await page.waitForFunction(() => / replayed, /.test(document.getElementById('verdict-text').textContent));
-  await isPublishing(page, (await page.seen()).length + 10);
-  return textOf(page, '#verdict-text');
-}
-
-// Reads the log and checks that the page was handed all of it from its own first event to its last, each once.
-async function assertSawAll(page, bridge) {
-  const seen = await page.seen();
-  const log = [];
-  for await (const { id, event } of subscribe(`http://${bridge.http}/events?topic=demo.>&replay=all`)) {
-    if (!event?.startsWith('bridge.')) log.push(id);
-    if (id === seen.at(-1).id) break;
-  }
-  assert.deepEqual(seen.map(({ id }) => id), log.slice(log.indexOf(seen[0].id)));
-}
+const openPage = (origin, options) => open(browser, origin, options);
 
 describe('the page', () => {
   let bridge;
@@ -123,7 +55,7 @@ describe('the page', () => {
     await page.waitForFunction(() => / [1-9]\d* new$/.test(document.getElementById('live-figures').textContent));
     const first = () => textOf(page, '#rows tr:first-child .id');
     const before = await first();
-    await isPublishing(page, (await page.seen()).length + 10);
+    await goesOn(page);
     assert.equal(await first(), before);
     await page.getByRole('button', { name: 'Go on' }).click();
     await page.waitForFunction((id) => document.querySelector('#rows tr:first-child .id').textContent !== id, before);
@@ -176,7 +108,7 @@ describe('the page', () => {
     assert.equal(await textOf(page, '#received'), received);
     await page.getByRole('button', { name: 'Receive again' }).click();
     await isState(page, 'open');
-    assert.match(await verdictOf(page), replayed);
+    assert.match(await verdictOf(page), replayedExactly);
     assert.equal(await textOf(page, '#reconnects'), '1');
     await assertSawAll(page, bridge);
     assert.deepEqual(page.errors, []);
@@ -188,7 +120,7 @@ describe('the page', () => {
     await isState(page, 'cut');
     await isState(page, 'open');
     await page.locator('#rows .marker.ok').waitFor();
-    assert.match(await verdictOf(page), replayed);
+    assert.match(await verdictOf(page), replayedExactly);
     await assertSawAll(page, bridge);
     assert.deepEqual(page.errors, []);
   });
@@ -200,7 +132,7 @@ describe('the page', () => {
     for (let cuts = 1; cuts <= 5; cuts += 1) {
       proxy.cut();
       await behind.waitForFunction((want) => document.getElementById('reconnects').textContent === String(want), cuts);
-      await isPublishing(behind, (await behind.seen()).length + 10);
+      await goesOn(behind);
     }
     assert.match(await textOf(behind, '#verdict-text'), /none lost, none twice\.$/);
     await assertSawAll(behind, bridge);
@@ -332,7 +264,7 @@ describe('the page', () => {
         await isPublishing(other, 60);
         await other.locator('#answer-text:not(:empty)').waitFor();
         assert.equal(await other.evaluate(() => document.documentElement.scrollWidth), width);
-        await other.screenshot({ path: `${screenshots}/${name}-${colorScheme}.png`, fullPage: true });
+        await takeScreenshot(other, `${name}-${colorScheme}`);
         assert.deepEqual(other.errors, []);
         await other.context().close();
       });
