@@ -25,10 +25,6 @@ auth::Algorithm AlgorithmOf(config::v1::Jwt::Algorithm algorithm) {
   return *auth::ParseAlgorithm(config::v1::Jwt::Algorithm_Name(algorithm));
 }
 
-absl::StatusOr<auth::PatternSet> PatternsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  return auth::PatternSet::Parse(std::vector<absl::string_view>(texts.begin(), texts.end()));
-}
-
 absl::StatusOr<std::unique_ptr<auth::KeyFiles>> OpenKeyFiles(const config::v1::Jwt& jwt, FileWatcher* watcher) {
   std::vector<auth::KeyFile> files;
   for (const config::v1::JwtKey& key : jwt.keys()) {
@@ -95,6 +91,10 @@ auth::TokenRules RulesOf(const config::v1::Jwt& jwt) {
 }
 
 }  // namespace
+
+absl::StatusOr<auth::PatternSet> PatternsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  return auth::PatternSet::Parse(std::vector<absl::string_view>(texts.begin(), texts.end()));
+}
 
 absl::StatusOr<OpenedAuth> OpenAuth(const config::v1::Auth& config, FileWatcher* watcher) {
   OpenedAuth opened;

@@ -1,10 +1,14 @@
 #pragma once
 
 #include <memory>
+#include <string>
+
+#include <google/protobuf/repeated_field.h>
 
 #include "absl/status/statusor.h"
 
 #include "bridge/auth/authenticator.h"
+#include "bridge/auth/grants.h"
 #include "bridge/auth/jwks_fetcher.h"
 #include "bridge/auth/key_files.h"
 #include "bridge/config/v1/config.pb.h"
@@ -20,6 +24,9 @@ struct OpenedAuth {
   // Uses the keys.
   std::unique_ptr<auth::Authenticator> authenticator;
 };
+
+// INVALID_ARGUMENT as of auth::PatternSet::Parse.
+absl::StatusOr<auth::PatternSet> PatternsOf(const google::protobuf::RepeatedPtrField<std::string>& texts);
 
 // As the configuration says. Its files are watched by `watcher`, to be started later and stopped before the result
 // goes. The error says which file cannot be taken, and why.

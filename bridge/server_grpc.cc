@@ -1,22 +1,18 @@
 // The side of the backends.
 #include <chrono>
 #include <utility>
-#include <vector>
 
 #include "bridge/base/status_macros.h"
 #include "bridge/config/listener.h"
 #include "bridge/config/validate_tls.h"
 #include "bridge/config/value_syntax.h"
+#include "bridge/open_auth.h"
 #include "bridge/server.h"
 
 namespace bridge {
 namespace {
 
 constexpr auto kCheckInterval = std::chrono::seconds(1);
-
-absl::StatusOr<auth::PatternSet> PatternsOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  return auth::PatternSet::Parse(std::vector<absl::string_view>(texts.begin(), texts.end()));
-}
 
 absl::StatusOr<rpc::PublisherIdentities> IdentitiesOf(const config::v1::Config& config,
                                                       const auth::Authenticator* authenticator) {

@@ -106,7 +106,6 @@ void PublishStream::Check(base::MonotonicTime now, absl::Time wall_now) {
 
 void PublishStream::FinishWith(const absl::Status& status) {
   if (!is_input_over_ || status_.ok()) {
-    parts_.metrics->NoteRefusal(status);
     is_input_over_ = true;
     status_ = ToGrpcStatus(status);
   }
@@ -131,6 +130,9 @@ void PublishStream::OnReadDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     is_reading_ = false;
     if (!batch.ok()) {
+      if (!is_input_over_) {  // else its end has been counted
+        parts_.metrics->NoteRefusal(batch.status());
+      }
       FinishWith(batch.status());
     }
   }

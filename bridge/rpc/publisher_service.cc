@@ -88,8 +88,7 @@ absl::StatusOr<std::shared_ptr<const PublisherIdentity>> PublisherService::Ident
     const grpc::CallbackServerContext& context) {
   auto identity = identities_.Of(CredentialsOf(context), absl::Now());
   if (!identity.ok()) {
-    const bool may_come = absl::IsUnavailable(identity.status());
-    metrics_.refused[may_come ? RpcMetrics::kKeyNotThere : RpcMetrics::kUnauthenticated].Add(1);
+    metrics_.NoteRefusal(identity.status());
     if (const auto suppressed = refusals_.Admit()) {
       ops::LogWarn("publisher_refused", {{"peer", context.peer()},
                                          {"reason", identity.status().message()},

@@ -4,6 +4,14 @@
 
 namespace bridge::rpc {
 
+void RpcMetrics::NoteRefusal(const absl::Status& status) {
+  if (absl::IsUnauthenticated(status)) {
+    refused[kUnauthenticated].Add(1);
+  } else if (absl::IsUnavailable(status)) {
+    refused[kKeyNotThere].Add(1);
+  }
+}
+
 void NoteAppended(const v1::Ack& ack, const std::vector<uint32_t>& indexes,
                   const absl::StatusOr<std::vector<log::Appended>>& appended, RpcMetrics* metrics) {
   for (const v1::Rejection& rejection : ack.rejected()) {

@@ -34,10 +34,9 @@ struct RpcMetrics {
   base::SharedMetric request_bytes;
   base::SharedMetric ack_bytes;
 
-  // Counts an end with this status where it is a refusal.
-  void NoteRefusal(const absl::Status& status) {
-    refused[kUnauthenticated].Add(absl::IsUnauthenticated(status) ? 1 : 0);
-  }
+  // Counts what a stream or call came to where it was to be let in, or its request to be taken: UNAUTHENTICATED, and
+  // UNAVAILABLE for a key that may still come, are refusals.
+  void NoteRefusal(const absl::Status& status);
 };
 
 // Counts what became of the events of one request: `ack` has its rejections, `appended` what the log said of the events
