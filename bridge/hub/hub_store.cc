@@ -162,7 +162,9 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     owed_bytes_ -= audience->EndRound();
   }
   pages_.clear();
-  store_->Drop();
+  if (store_ != nullptr) {
+    store_->Drop();
+  }
   replays_.clear();
   ring_.Reset(head);
   epoch_ = epoch;
