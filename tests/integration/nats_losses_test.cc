@@ -66,7 +66,7 @@ class OlderCopy : public ::testing::Test {
 
   NatsServer nats_;
   BridgeProcess bridge_{
-      {absl::StrCat("log.jetstream.url='", nats_.url(), "'"), "log.history.max_events=10", "http.event_loops=2"}};
+      {absl::StrCat("log.jetstream.url='", nats_.url(), "'"), "log.history.max_events=10", "http.event_loops=1"}};
 };
 
 TEST_F(OlderCopy, IsAGapEpochAndAllGoesOn) {
@@ -107,15 +107,20 @@ TEST_F(OlderCopy, NothingOfWhatIsLostIsServedFromMemory) {
 TEST_F(OlderCopy, AnIdThatIsLostIsAheadOfTheLog) {
   Restart(&NatsServer::CopyStore);
   const std::string lost = Publish(kEvents, 2 * kEvents);
+  SseClient witness(bridge_.http_port(), "/events?topic=a");
+  witness.ReadOpen();
   Restart(&NatsServer::PutBackStore);
+  Publish(1000, 1001);
+  ASSERT_THAT(witness.NextData(kEvents + 1), ::testing::Contains("1000"))
+      << "the bridge has noticed, and has caught up";
   SseClient client(bridge_.http_port(), "/events?topic=a", lost);
   client.ReadOpen();
   const auto gap = client.Next();
   ASSERT_TRUE(gap);
   EXPECT_EQ(gap->type, "bridge.gap");
   EXPECT_THAT(gap->data, HasSubstr(R"("reason":"ahead")"));
-  Publish(1000, 1001);
-  EXPECT_EQ(client.NextData(1), Numbers(1000, 1001));
+  Publish(1001, 1002);
+  EXPECT_EQ(client.NextData(1), Numbers(1001, 1002));
 }
 
 // --- A cluster of three.
