@@ -34,6 +34,7 @@ class LeanSet {
   }
 
   bool empty() const { return values_.empty(); }
+  size_t size() const { return values_.size(); }
   auto begin() const { return values_.begin(); }
   auto end() const { return values_.end(); }
 

@@ -129,6 +129,46 @@ TEST_F(PatternIndexTest, HoldsManyValuesUnderOnePattern) {
   EXPECT_TRUE(index_.empty());
 }
 
+TEST_F(PatternIndexTest, PatternsPartWhereTheirTokensDo) {
+  const std::vector<std::string> patterns = {"*.a.b.c",   "*.a.b.d", "*.a",  "*.a.b.c.>", "*.a.*.c", "*.a.>",
+                                             "*.a.b.c.*", "*.>",     "a.>",  "a.b.>",     "a.b.*.d", "a.b.*"};
+  for (const std::string& pattern : patterns) {
+    Add(pattern, anna_);
+  }
+  EXPECT_EQ(Matches("x.a.b.c").size(), 4U);
+  EXPECT_EQ(Matches("x.a.b.c.d").size(), 4U);
+  EXPECT_EQ(Matches("a.b.c.d").size(), 4U);
+  EXPECT_EQ(Matches("a.a").size(), 3U);
+  EXPECT_THAT(Matches("x"), IsEmpty());
+  for (auto left = patterns.begin(); left != patterns.end(); ++left) {
+    const auto matching = std::count_if(left, patterns.end(), [](const std::string& pattern) {
+      return test::NaiveMatches(pattern, "x.a.b.c");
+    });
+    EXPECT_EQ(Matches("x.a.b.c").size(), static_cast<size_t>(matching)) << *left;
+    Remove(*left, anna_);
+  }
+  EXPECT_TRUE(index_.empty());
+}
+
+TEST_F(PatternIndexTest, AMatchInPartsFindsTheSame) {
+  Add("a.b", anna_);
+  for (const char* pattern : {"a.*", "*.b", "*.*", ">", "a.>"}) {
+    Add(pattern, anna_);
+    Add(pattern, bert_);
+  }
+  Index::Walk walk;
+  index_.Begin("a.b", walk);
+  std::vector<const int*> found;
+  size_t steps = 0;
+  while (!walk.is_done()) {
+    EXPECT_EQ(Index::Continue(walk, 1, [&](const int* value) { found.push_back(value); }), 1U);
+    ++steps;
+  }
+  EXPECT_THAT(found, testing::UnorderedElementsAreArray(Matches("a.b")));
+  EXPECT_GT(steps, found.size());
+  EXPECT_EQ(Index::Continue(walk, 1, [&](const int* value) { found.push_back(value); }), 0U);
+}
+
 TEST_F(PatternIndexTest, EveryCombinationOfWildcardsOfADeepTopicIsFoundOnce) {
   constexpr unsigned kDepth = 10;
   std::vector<Pattern> bomb;
