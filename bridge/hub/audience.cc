@@ -4,9 +4,6 @@
 #include <cassert>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/string_view.h"
 
 namespace bridge::hub {
 namespace {
@@ -15,8 +12,11 @@ namespace {
 constexpr size_t kRoundItemsMax = 128;
 constexpr size_t kRoundBytesMax = size_t{64} << 10;
 
-// The records that one call looks at: some 100 microseconds.
+// What one call compares, records with patterns: some 100 microseconds.
 constexpr uint64_t kScanMax = 4096;
+
+// A pattern's text, its node in the index and one at which it branches off from others.
+constexpr size_t kPatternBytes = 400;
 
 constexpr auto kMatchesKeptFor = std::chrono::seconds(30);
 
@@ -29,15 +29,16 @@ void Selection::Normalize() {
   patterns.erase(std::unique(patterns.begin(), patterns.end(), same_text), patterns.end());
   std::sort(types.begin(), types.end());
   types.erase(std::unique(types.begin(), types.end()), types.end());
+  patterns.shrink_to_fit();
+  types.shrink_to_fit();
 }
 
-std::string Selection::Key() const {
-  // Neither patterns nor types hold a line feed.
-  const auto pattern_text = [](std::string* out, const topic::Pattern& pattern) {
-    absl::StrAppend(out, pattern.text());
-  };
-  return absl::StrCat(framing == Framing::kChunked ? "c " : "p ", absl::StrJoin(patterns, " ", pattern_text), "\n",
-                      absl::StrJoin(types, "\n"));
+size_t Selection::PatternBytes() const {
+  size_t bytes = 0;
+  for (const topic::Pattern& pattern : patterns) {
+    bytes += kPatternBytes + 2 * pattern.text().size();
+  }
+  return bytes;
 }
 
 bool Selection::MatchesType(const sse::Frame& frame) const {
@@ -159,6 +160,8 @@ size_t Audience::ItemsToSkip(const Subscription& subscription, const Round& roun
   return subscription.joined_ > round.first_number ? static_cast<size_t>(subscription.joined_ - round.first_number) : 0;
 }
 
+uint64_t Audience::RecordsToScan() const { return std::max<uint64_t>(kScanMax / selection_.patterns.size(), 1); }
+
 Audience::Found Audience::Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now,
                                std::vector<uint64_t>* indexes) {
   const uint64_t end = ring.end_index();
@@ -182,7 +185,7 @@ Audience::Found Audience::Find(const Ring& ring, uint64_t next, size_t count_max
     matches_->used_at = now;
     matches_->end = std::max(matches_->end, ring.begin_index());
     matches_->indexes.TrimBelow(ring.begin_index());
-    const uint64_t scan_end = std::min(end, matches_->end + kScanMax);
+    const uint64_t scan_end = std::min(end, matches_->end + RecordsToScan());
     scanned = (scan_end - matches_->end) * selection_.patterns.size();
     for (; matches_->end < scan_end; ++matches_->end) {
       if (selection_.Matches(*ring[matches_->end])) {
@@ -223,7 +226,7 @@ Audience::Lookback Audience::FindBackwards(const Ring& ring, uint64_t before, ui
     }
     return result;
   }
-  const uint64_t stop = std::max(ring.begin_index(), before > kScanMax ? before - kScanMax : 0);
+  const uint64_t stop = std::max(ring.begin_index(), before - std::min(before, RecordsToScan()));
   while (result.searched_to > stop && result.found < count_max) {
     --result.searched_to;
     result.found += selection_.Matches(*ring[result.searched_to]) ? 1U : 0U;

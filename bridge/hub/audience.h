@@ -3,11 +3,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <sys/uio.h>
+#include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
@@ -29,12 +31,19 @@ struct Selection {
   std::vector<std::string> types;
   Framing framing = Framing::kChunked;
 
-  // Sorts and removes repeats, so that equal selections have equal keys.
+  // Sorts and removes repeats, so that what asks for the same is equal.
   void Normalize();
-  std::string Key() const;
   // Of the topic and the type.
   bool Matches(const sse::Frame& frame) const;
   bool MatchesType(const sse::Frame& frame) const;
+  // The memory that the patterns take, here and in an index, roughly: what they share with others is not known.
+  size_t PatternBytes() const;
+
+  friend bool operator==(const Selection&, const Selection&) = default;
+  template <typename H>
+  friend H AbslHashValue(H state, const Selection& selection) {
+    return H::combine(std::move(state), selection.patterns, selection.types, selection.framing);
+  }
 };
 
 // The bytes of `frame` in that framing.
@@ -58,12 +67,11 @@ class Audience {
     uint64_t index_after;
   };
 
-  explicit Audience(Selection selection) : selection_(std::move(selection)), key_(selection_.Key()) {}
+  explicit Audience(Selection selection) : selection_(std::move(selection)) {}
   Audience(const Audience&) = delete;
   Audience& operator=(const Audience&) = delete;
 
   const Selection& selection() const { return selection_; }
-  const std::string& key() const { return key_; }
 
   // --- The live streams.
 
@@ -155,15 +163,31 @@ class Audience {
   };
 
   bool IsOneTopic() const { return selection_.patterns.size() == 1 && selection_.patterns[0].IsLiteral(); }
+  // How many records one call compares with the patterns.
+  uint64_t RecordsToScan() const;
   const Item* FirstOwed(const Subscription& subscription) const;
 
   const Selection selection_;
-  const std::string key_;
   std::vector<Subscription*> live_;
   std::unique_ptr<FanOut> fan_out_;
   // How many items have been owed so far.
   uint64_t items_total_ = 0;
   std::unique_ptr<Matches> matches_;
 };
+
+// All audiences of a hub, to be found by what they select.
+struct SelectionHash {
+  using is_transparent = void;
+  size_t operator()(const Selection& selection) const { return absl::Hash<Selection>()(selection); }
+  size_t operator()(const std::unique_ptr<Audience>& audience) const { return (*this)(audience->selection()); }
+};
+struct SelectionEq {
+  using is_transparent = void;
+  bool operator()(const std::unique_ptr<Audience>& a, const std::unique_ptr<Audience>& b) const { return a == b; }
+  bool operator()(const std::unique_ptr<Audience>& audience, const Selection& selection) const {
+    return audience->selection() == selection;
+  }
+};
+using AudienceSet = absl::flat_hash_set<std::unique_ptr<Audience>, SelectionHash, SelectionEq>;
 
 }  // namespace bridge::hub

@@ -11,12 +11,6 @@ namespace {
 
 // A slice of work is so many sends: half a millisecond.
 constexpr int kSendsPerSlice = 128;
-// Taking so many frames costs about as much as one send.
-constexpr int kFramesPerSend = 16;
-
-// While the streams are owed more than this, the hub takes no further frames: the feed stalls, and publishers are read
-// more slowly. Enough for each of ten thousand topics to be owed several events, which then go out together.
-constexpr size_t kOwedBytesMax = size_t{16} << 20;
 
 constexpr auto kTidyInterval = std::chrono::seconds(1);
 // Where there is more to be tidied than one call does.
@@ -55,81 +49,6 @@ Hub::~Hub() {
   loop_->Cancel(pace_timer_);
 }
 
-// --- Records come in.
-
-void Hub::PostEpoch(uint64_t epoch, uint64_t head) { PostArrival({.batch = nullptr, .epoch = epoch, .head = head}); }
-
-void Hub::PostCaughtUp() { PostArrival({.batch = nullptr}); }
-
-void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) { PostArrival({.batch = std::move(batch)}); }
-
-void Hub::PostArrival(Arrival arrival) {
-  loop_->Post([self = self_, arrived = std::move(arrival)]() mutable {
-    if (Hub* hub = *self) {
-      hub->loop_->AssertOnLoop();
-      hub->inbox_.push_back(std::move(arrived));
-      hub->loop_->WakeWork();
-    }
-  });
-}
-
-int Hub::TakeArrival() {
-  if (inbox_.front().batch != nullptr) {
-    return TakeFrames();
-  }
-  const Arrival arrival = std::move(inbox_.front());
-  inbox_.pop_front();
-  if (arrival.epoch != 0) {
-    BeginEpoch(arrival.epoch, arrival.head);
-  } else {
-    is_caught_up_ = true;
-    BecomeReady();
-  }
-  return 1;
-}
-
-int Hub::TakeFrames() {
-  const std::vector<sse::FramePtr>& frames = inbox_.front().batch->frames;
-  int taken = 0;
-  while (inbox_position_ < frames.size() && taken < kSendsPerTurn * kFramesPerSend && owed_bytes_ < kOwedBytesMax) {
-    taken += 1 + static_cast<int>(TakeFrame(frames[inbox_position_++]));
-  }
-  if (inbox_position_ == frames.size()) {
-    inbox_.pop_front();
-    inbox_position_ = 0;
-  }
-  WakeWaiting();
-  NoteHistory();
-  return 1 + taken / kFramesPerSend;
-}
-
-size_t Hub::TakeFrame(const sse::FramePtr& frame) {
-  const uint64_t index_before = ring_.end_index();
-  if (!frame->is_ephemeral()) {
-    ring_.Append(frame);
-  }
-  const uint64_t index_after = ring_.end_index();
-  ++tick_;
-  size_t audiences = 0;
-  index_.Match(frame->topic(), [&](Audience* audience) {
-    loop_->AssertOnLoop();
-    if (audience->last_seen_tick == tick_) {
-      return;  // two of its patterns match
-    }
-    audience->last_seen_tick = tick_;
-    if (!audience->has_live() || !audience->selection().MatchesType(*frame)) {
-      return;
-    }
-    ++audiences;
-    if (!audience->is_owed()) {
-      owed_.push_back(audience);
-    }
-    audience->Owe({.frame = frame, .index_before = index_before, .index_after = index_after});
-    owed_bytes_ += BytesOf(*frame, audience->selection().framing).size();
-  });
-  return audiences;
-}
-
 // --- Work, in slices.
 
 bool Hub::RunSlice() {
@@ -138,7 +57,7 @@ bool Hub::RunSlice() {
     if (HasTokenEndsDue()) {
       budget -= TellTokenEnds(std::min(budget, kSendsPerTurn));
     }
-    if (!inbox_.empty() && owed_bytes_ < kOwedBytesMax) {
+    if (MayTakeArrival()) {
       budget -= TakeArrival();
     }
     if (owed_.empty() && runnable_.empty()) {
@@ -252,7 +171,7 @@ void Hub::Tidy() {
   metrics_.history_oldest_ms.Set(static_cast<uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(ring_.OldestAge(loop_->now())).count()));
   matches_bytes_ = 0;
-  for (auto& [key, audience] : audiences_) {
+  for (const auto& audience : audiences_) {
     audience->Tidy(loop_->now());
     matches_bytes_ += audience->matches_bytes();
   }
@@ -268,7 +187,7 @@ void Hub::DropMatchesWhereTooMany() {
   if (matches_bytes_ <= kMatchesBytesMax) {
     return;
   }
-  for (auto& [key, audience] : audiences_) {
+  for (const auto& audience : audiences_) {
     audience->DropMatches();
   }
   matches_bytes_ = 0;

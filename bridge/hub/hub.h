@@ -13,7 +13,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/node_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
 #include "absl/strings/string_view.h"
@@ -112,6 +112,9 @@ class Hub final : public FrameSink, public PageSink {
   // REQUIRES: is_ready().
   Opening Open(Selection& selection, const Start& start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
+  // A stream has this selection already: one more takes no memory for it. REQUIRES: it is normalized.
+  bool HasAudience(const Selection& selection) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
   // Begins to serve `subscription`; `unsent` (response head and opening, in its framing) is written first.
   // The hub may call OnEnd before it returns.
   void Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
@@ -177,11 +180,21 @@ class Hub final : public FrameSink, public PageSink {
 
   // --- Records come in.
   void PostArrival(Arrival arrival);
+  bool MayTakeArrival() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // These return what they cost, in sends.
   int TakeArrival() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   int TakeFrames() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Returns how many audiences are owed the frame.
+  // Goes on to find its audiences; it is done when match_ is. Returns how many steps it took.
+  int MatchFrame(const sse::Frame& frame, int steps_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Returns how many audiences are owed the frame. REQUIRES: its match is done.
   size_t TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- Audiences come and go.
+  Audience& AudienceOf(Selection selection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // REQUIRES: it has no streams and is owed nothing.
+  void ReleaseAudience(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Puts the new ones into the index, and destroys those that have been released. REQUIRES: the match is done.
+  void CatchUpWithAudiences() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Work, in slices.
   bool RunSlice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -268,7 +281,6 @@ class Hub final : public FrameSink, public PageSink {
   void BecomeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Bookkeeping.
-  void ReleaseAudience(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Pin(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Unpin(const Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void EndSlowestWhilePinnedTooMuch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -312,7 +324,13 @@ class Hub final : public FrameSink, public PageSink {
   // How many frames have come in, ephemeral ones too.
   uint64_t tick_ ABSL_GUARDED_BY(loop_) = 0;
   topic::PatternIndex<Audience*> index_ ABSL_GUARDED_BY(loop_);
-  absl::flat_hash_map<std::string, std::unique_ptr<Audience>> audiences_ ABSL_GUARDED_BY(loop_);
+  AudienceSet audiences_ ABSL_GUARDED_BY(loop_);
+  // Of the frame at inbox_position_; and the audiences that it has found so far.
+  topic::PatternIndex<Audience*>::Walk match_ ABSL_GUARDED_BY(loop_);
+  std::vector<Audience*> matched_ ABSL_GUARDED_BY(loop_);
+  // Audiences that have come, or have lost their last stream, while the match was not done.
+  std::vector<Audience*> unindexed_ ABSL_GUARDED_BY(loop_);
+  absl::flat_hash_set<Audience*> unreleased_ ABSL_GUARDED_BY(loop_);
 
   // Of all audiences together, or a little more: counted anew each second.
   size_t matches_bytes_ ABSL_GUARDED_BY(loop_) = 0;

@@ -35,6 +35,8 @@ struct HubMetrics {
   base::Metric history_bytes;
   base::Metric history_oldest_ms;
   base::Metric pinned_bytes;
+  // That the patterns of the streams take, roughly.
+  base::Metric pattern_bytes;
   std::array<base::Metric, kGapReasons> gaps;
   std::array<base::Metric, kEndReasons> ends;
   // From the acceptance of an event to the send call that hands it to the socket.

@@ -6,6 +6,12 @@
 #include "bridge/hub/hub.h"
 
 namespace bridge::hub {
+namespace {
+
+// What one call compares, records with patterns: some 100 microseconds.
+constexpr int kScansMax = 4096;
+
+}  // namespace
 
 // --- Pages of the store.
 
@@ -80,7 +86,12 @@ int Hub::CatchUpFromStore(Subscription& subscription) {
   auto frame = std::upper_bound(page->frames.begin(), page->frames.end(), subscription.next_, behind);
   int scanned = 0;
   uint64_t next = page->read_to;
-  for (size_t bytes = 0; frame != page->frames.end(); ++frame, ++scanned) {
+  for (size_t bytes = 0; frame != page->frames.end(); ++frame) {
+    if (scanned >= kScansMax) {
+      next = (*frame)->sequence() - 1;
+      break;
+    }
+    scanned += static_cast<int>(selection.patterns.size());
     if (!selection.Matches(**frame)) {
       continue;
     }

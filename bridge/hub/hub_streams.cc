@@ -74,18 +74,11 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
 
 void Hub::Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
               const StreamTerms& terms) {
-  const std::string key = selection.Key();
-  auto& audience = audiences_[key];
-  if (audience == nullptr) {
-    audience = std::make_unique<Audience>(std::move(selection));
-    for (const topic::Pattern& pattern : audience->selection().patterns) {
-      index_.Add(pattern, audience.get());
-    }
-  }
-  ++audience->subscriptions;
+  Audience& audience = AudienceOf(std::move(selection));
+  ++audience.subscriptions;
 
   subscription.hub_ = this;
-  subscription.audience_ = audience.get();
+  subscription.audience_ = &audience;
   subscription.next_ = opening.next;
   subscription.awaited_ = opening.awaited;
   subscription.last_sequence_ = opening.last_sequence;
@@ -190,13 +183,6 @@ void Hub::End(Subscription& subscription, EndReason reason) {
     ReleaseAudience(audience);
   }
   subscription.OnEnd(reason);
-}
-
-void Hub::ReleaseAudience(Audience& audience) {
-  for (const topic::Pattern& pattern : audience.selection().patterns) {
-    index_.Remove(pattern, &audience);
-  }
-  audiences_.erase(audience.key());
 }
 
 // --- Cursors that are ahead of this replica.
