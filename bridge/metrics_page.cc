@@ -239,6 +239,9 @@ void AddConnections(const MetricsSources& sources, Page* page) {
       .Value(connections.timed_out.value());
   page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.")
       .Value(connections.unsent_bytes.value());
+  page->Counter("http_connections_gave_way_total",
+                "Connections that waited for their clients and were closed because no descriptors were left.")
+      .Value(connections.gave_way.value());
   page->Gauge("http_request_bytes", "Bytes of requests that are not whole or not yet answered.")
       .Value(connections.request_bytes.value());
 }
@@ -256,6 +259,7 @@ void AddTls(const MetricsSources& sources, Page* page) {
       .Value(handshakes.crowded.value(), {Label("result", "crowded")})
       .Value(handshakes.not_tls.value(), {Label("result", "not_tls")});
   page->Gauge("http_tls_certificate_valid_until_seconds", "When the certificate ends, in Unix time.")
+      .Value(handshakes.gave_way.value(), {Label("result", "gave_way")})
       .Value(absl::ToDoubleSeconds(sources.handshakes->tls().valid_until() - absl::UnixEpoch()));
 }
 

@@ -22,6 +22,10 @@ namespace {
 
 // Descriptors that are kept for everything but event streams: publishers, requests, the log's own.
 constexpr uint64_t kReservedDescriptors = 1000;
+// And of these, what browsers cannot have, so that publishers, the log and files that are read again have some; and
+// what clients of the admin port cannot have.
+constexpr uint64_t kReservedFromHttp = 500;
+constexpr uint64_t kReservedFromAdmin = 250;
 
 uint64_t StreamsMax(const config::v1::Http& http) {
   if (http.max_event_streams() != 0) {
@@ -33,7 +37,7 @@ uint64_t StreamsMax(const config::v1::Http& http) {
   return descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
 }
 
-http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
+http::ConnectionLimits LimitsOf(const config::v1::Http& http, uint64_t reserved_descriptors) {
   constexpr uint64_t kRequestBytes = uint64_t{64} << 20;
   constexpr uint64_t kLargestRequests = 4;  // that fit together, whatever is configured
   return {
@@ -42,7 +46,8 @@ http::ConnectionLimits LimitsOf(const config::v1::Http& http) {
       .head_timeout = config::FromProto(http.head_timeout()),
       .idle_timeout = config::FromProto(http.idle_timeout()),
       .send_timeout = config::FromProto(http.send_timeout()),
-      .request_bytes_max = std::max(kRequestBytes, kLargestRequests * (http.max_head_bytes() + http.max_body_bytes()))};
+      .request_bytes_max = std::max(kRequestBytes, kLargestRequests * (http.max_head_bytes() + http.max_body_bytes())),
+      .reserved_descriptors = reserved_descriptors};
 }
 
 http::StreamLimits::Options StreamLimitsOf(const config::v1::Config& config) {
@@ -124,8 +129,8 @@ absl::Status Server::StartHttp() {
   }
   dispatcher_->SetFinisher(
       [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
-  http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(), LimitsOf(http), cors_.get(),
-                                             tls_.get());
+  http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(),
+                                             LimitsOf(http, kReservedFromHttp), cors_.get(), tls_.get());
   const config::Address address = config::ListenAddress(http.address());
   return http_->Listen(address.host, address.port);
 }
@@ -136,7 +141,7 @@ absl::Status Server::StartAdmin() {
   http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .readiness = [this] { return Readiness(); }},
                        admin_dispatcher_.get());
   admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_},
-                                              admin_dispatcher_.get(), LimitsOf(config_.http()));
+                                              admin_dispatcher_.get(), LimitsOf(config_.http(), kReservedFromAdmin));
   const config::Address address = config::ListenAddress(config_.admin().address());
   return admin_->Listen(address.host, address.port);
 }

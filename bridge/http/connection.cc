@@ -50,13 +50,6 @@ void Connection::StartRefused(ConnectionContext* context, Transport transport, c
   }
 }
 
-void Connection::CloseAll(ConnectionContext* context) {
-  while (!context->connections.empty()) {
-    context->connections.front().Close();
-  }
-  context->turns.Stop();
-}
-
 void Connection::StartLingering(ConnectionContext* context, Transport transport) {
   if (Connection* connection = Create(context, std::move(transport))) {
     connection->Linger();
@@ -65,7 +58,6 @@ void Connection::StartLingering(ConnectionContext* context, Transport transport)
 
 Connection::Connection(ConnectionContext* context, Transport transport)
     : context_(context), transport_(std::move(transport)) {
-  context_->connections.push_back(*this);
   context_->metrics->open.Add(1);
 }
 
@@ -75,11 +67,6 @@ Connection::~Connection() {
   context_->metrics->open.Sub(1);
   context_->metrics->unsent_bytes.Sub(output_.size() - output_sent_);
   context_->metrics->request_bytes.Sub(counted_request_bytes_);
-}
-
-void Connection::SetDeadline(absl::Duration after) {
-  context_->loop->AssertOnLoop();
-  context_->loop->Schedule(*this, absl::ToChronoNanoseconds(after));
 }
 
 void Connection::Yield() {
@@ -142,10 +129,11 @@ bool Connection::Receive() {
           return false;
         }
       } else {
-        if (input_.empty() && pending_ == nullptr && state_ == State::kReading) {
+        const bool is_begin = IsIdle();
+        input_.append(buffer.data(), size);
+        if (is_begin) {
           SetDeadline(context_->limits.head_timeout);
         }
-        input_.append(buffer.data(), size);
       }
     } else if (received == 0) {
       is_input_ended_ = true;
@@ -384,8 +372,7 @@ void Connection::OnTimer() {
     SetDeadline(context_->limits.head_timeout);  // it waits for its turn, not for its client
     return;
   }
-  const bool is_request_begun = state_ == State::kReading && (!input_.empty() || pending_ != nullptr);
-  if (!is_request_begun) {
+  if (state_ != State::kReading || IsIdle()) {
     transport_.SayGoodbye();
     Close();
     return;

@@ -17,6 +17,7 @@
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/request_head.h"
+#include "bridge/http/room_maker.h"
 #include "bridge/http/transport.h"
 #include "bridge/loop/event_loop.h"
 
@@ -36,6 +37,8 @@ struct ConnectionLimits {
   // Of all requests that are not whole or not yet answered, on all connections. Over it, connections that hold more
   // than a few kilobytes are refused.
   uint64_t request_bytes_max = uint64_t{64} << 20;
+  // Of the limit of open files so many are left to others; where it is below 2,000, proportionally fewer.
+  uint64_t reserved_descriptors = 0;
 };
 
 // What the connections of a server count. Thread-safe.
@@ -45,6 +48,7 @@ struct ConnectionMetrics {
   base::SharedMetric requests;
   base::SharedMetric refused;
   base::SharedMetric timed_out;
+  base::SharedMetric gave_way;
   base::SharedMetric unsent_bytes;
   base::SharedMetric request_bytes;
 };
@@ -66,6 +70,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
 
   // Closes all connections of the context at once.
   static void CloseAll(ConnectionContext* context);
+  // Closes some that wait for their clients. Returns how many.
+  static size_t MakeRoom(ConnectionContext* context, const GiveWay& wanted);
 
  private:
   enum class State { kReading, kWriting, kLingering };
@@ -104,7 +110,10 @@ class Connection final : private loop::Watcher, private loop::Timer {
   void Respond(std::string response, bool is_keep_alive);
   void Linger();
   void Close();
+  // From now on it waits for something else, and so long.
   void SetDeadline(absl::Duration after);
+  // It waits for a request of which nothing has come.
+  bool IsIdle() const { return state_ == State::kReading && input_.empty() && pending_ == nullptr; }
 
   ConnectionContext* const context_;
   Transport transport_;
@@ -119,6 +128,7 @@ class Connection final : private loop::Watcher, private loop::Timer {
   std::string input_;
   std::string output_;
   size_t output_sent_ = 0;
+  base::MonotonicTime waiting_since_;
 
   // The request that is being read: its head has been parsed (the views are into head_text_), its body is not whole.
   struct Pending {
@@ -128,9 +138,15 @@ class Connection final : private loop::Watcher, private loop::Timer {
     std::optional<ChunkedDecoder> decoder;
   };
   std::unique_ptr<Pending> pending_;
+  // In one of the lists of the context.
   Hook hook_;
   // Of the TurnQueue.
   Hook turn_hook_;
+
+ public:
+  using List =
+      boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Hook, &Connection::hook_>,
+                             boost::intrusive::constant_time_size<false>>;
 };
 
 // The connections of a loop whose next request is there already, and which let others have their turn first.
@@ -163,9 +179,11 @@ struct ConnectionContext {
   ConnectionMetrics* metrics;
   // For answers that no handler gives; may be nullptr.
   const Cors* cors;
-  boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Connection::Hook, &Connection::hook_>,
-                         boost::intrusive::constant_time_size<false>>
-      connections = {};
+  // Those that wait for a request, those of whose request (or end) something has come, and those that an answer is
+  // being sent to: each by the time since when.
+  Connection::List idle = {};
+  Connection::List unfinished = {};
+  Connection::List answered = {};
   TurnQueue turns{loop};
 };
 

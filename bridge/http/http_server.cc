@@ -47,10 +47,16 @@ HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop
     handshakes_ = std::make_unique<TlsHandshakes>(
         tls, TlsHandshakes::Options{.threads = threads, .timeout = limits.head_timeout});
   }
+  std::vector<ConnectionContext*> contexts;
+  for (const auto& context : contexts_) {
+    contexts.push_back(context.get());
+  }
+  room_maker_ = std::make_unique<RoomMaker>(accept_loop_, std::move(contexts), handshakes_.get());
 }
 
 HttpServer::~HttpServer() {
   listener_ = nullptr;
+  room_maker_ = nullptr;
   handshakes_ = nullptr;
   for (auto& context : contexts_) {
     if (context->loop == accept_loop_) {
@@ -67,9 +73,20 @@ HttpServer::~HttpServer() {
 }
 
 absl::Status HttpServer::Listen(const std::string& host, uint16_t port) {
-  ASSIGN_OR_RETURN(listener_, loop::Listener::Create(accept_loop_, host, port,
-                                                     [this](std::vector<int> fds) { Distribute(std::move(fds)); }));
+  ASSIGN_OR_RETURN(listener_,
+                   loop::Listener::Create(
+                       accept_loop_, {.host = host, .port = port, .reserved_descriptors = limits_.reserved_descriptors},
+                       [this](std::vector<int> fds) { Distribute(std::move(fds)); }, [this] { MakeRoom(); }));
   return absl::OkStatus();
+}
+
+void HttpServer::MakeRoom() {
+  accept_loop_->AssertOnLoop();
+  room_maker_->Make([this](size_t closed) {
+    if (listener_ != nullptr) {
+      listener_->NoteRoom(closed);
+    }
+  });
 }
 
 void HttpServer::Distribute(std::vector<int> fds) {

@@ -12,13 +12,15 @@
 
 #include "bridge/http/connection.h"
 #include "bridge/http/dispatcher.h"
+#include "bridge/http/room_maker.h"
 #include "bridge/http/tls_handshakes.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/loop/listener.h"
 
 namespace bridge::http {
 
-// Accepts connections on one loop and hands them, in turn, to the loops that serve them.
+// Accepts connections on one loop and hands them, in turn, to the loops that serve them. Where no descriptors are left,
+// connections that wait for their clients give way to new ones.
 //
 // Lives on `accept_loop`. The loops, the dispatcher and the TLS context outlive it; on destruction the loops must run,
 // and its connections are closed.
@@ -43,6 +45,7 @@ class HttpServer {
 
  private:
   void Distribute(std::vector<int> fds);
+  void MakeRoom();
 
   loop::EventLoop* const accept_loop_;
   const ConnectionLimits limits_;
@@ -50,6 +53,7 @@ class HttpServer {
   // Each is used on its own loop only.
   std::vector<std::unique_ptr<ConnectionContext>> contexts_;
   std::unique_ptr<TlsHandshakes> handshakes_;
+  std::unique_ptr<RoomMaker> room_maker_;
   size_t next_ = 0;
   std::unique_ptr<loop::Listener> listener_;
 };

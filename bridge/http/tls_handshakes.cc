@@ -50,8 +50,11 @@ class TlsHandshakes::Handshake final : private loop::Watcher, private loop::Time
   void HandOver(absl::AnyInvocable<void(ConnectionContext*, Transport)> start);
   void End(base::SharedMetric* reason);
 
+  static size_t MakeRoom(Worker* worker, const GiveWay& wanted);
+
   Worker* const worker_;
   ConnectionContext* const target_;
+  const base::MonotonicTime begin_;
   int fd_;
   // From its first byte on.
   std::unique_ptr<TlsSession> session_;
@@ -69,8 +72,8 @@ struct TlsHandshakes::Worker {
   loop::EventLoop& loop() { return thread.loop(); }
 
   TlsHandshakes* const owner;
+  // The first to connect is the first; and likewise the first to begin.
   List<&Handshake::all_hook> all;
-  // The first to begin is the first.
   List<&Handshake::begun_hook> begun;
   size_t begun_count = 0;
   loop::LoopThread thread;
@@ -87,7 +90,7 @@ void TlsHandshakes::Handshake::Start(Worker* worker, int fd, ConnectionContext* 
 }
 
 TlsHandshakes::Handshake::Handshake(Worker* worker, int fd, ConnectionContext* target)
-    : worker_(worker), target_(target), fd_(fd) {
+    : worker_(worker), target_(target), begin_(base::MonotonicClock::now()), fd_(fd) {
   worker_->all.push_back(*this);
   worker_->owner->metrics_.waiting.Add(1);
 }
@@ -178,6 +181,21 @@ void TlsHandshakes::Handshake::End(base::SharedMetric* reason) {
 
 void TlsHandshakes::Handshake::OnTimer() { End(&worker_->owner->metrics_.timed_out); }
 
+size_t TlsHandshakes::Handshake::MakeRoom(Worker* worker, const GiveWay& wanted) {
+  worker->loop().AssertOnLoop();
+  const base::MonotonicTime latest = base::MonotonicClock::now() - wanted.waited_min;
+  size_t ended = 0;
+  for (auto it = worker->all.begin(); it != worker->all.end() && it->begin_ <= latest && ended < wanted.count_max;) {
+    Handshake& handshake = *it++;
+    const bool is_idle = handshake.session_ == nullptr;
+    if (is_idle == (wanted.which == GiveWay::Which::kIdle)) {
+      handshake.End(&worker->owner->metrics_.gave_way);
+      ++ended;
+    }
+  }
+  return ended;
+}
+
 TlsHandshakes::TlsHandshakes(const TlsContext* tls, const Options& options)
     : tls_(tls), options_(options), crowded_limiter_(absl::Seconds(10)) {
   for (size_t i = 0; i < options_.threads; ++i) {
@@ -202,6 +220,12 @@ void TlsHandshakes::Take(std::vector<int> fds, ConnectionContext* target) {
       Handshake::Start(worker, fd, target);
     }
   });
+}
+
+void TlsHandshakes::MakeRoom(const GiveWay& wanted, const std::function<void(size_t)>& answer) {
+  for (const auto& each : workers_) {
+    each->loop().Post([worker = each.get(), wanted, answer] { answer(Handshake::MakeRoom(worker, wanted)); });
+  }
 }
 
 }  // namespace bridge::http

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -8,6 +9,7 @@
 
 #include "bridge/base/metric.h"
 #include "bridge/http/connection.h"
+#include "bridge/http/room_maker.h"
 #include "bridge/http/tls_context.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/ops/log_limiter.h"
@@ -21,6 +23,7 @@ struct HandshakeMetrics {
   base::SharedMetric failed;
   base::SharedMetric timed_out;
   base::SharedMetric crowded;
+  base::SharedMetric gave_way;
   base::SharedMetric not_tls;
 };
 
@@ -51,6 +54,10 @@ class TlsHandshakes {
   // Takes over connected, non-blocking sockets; those that get through become connections of `target`, on its loop. One
   // that speaks HTTP without TLS is answered so there.
   void Take(std::vector<int> fds, ConnectionContext* target);
+
+  // Ends some handshakes, and calls `answer` on each thread with how many.
+  void MakeRoom(const GiveWay& wanted, const std::function<void(size_t)>& answer);
+  size_t thread_count() const { return workers_.size(); }
 
   const TlsContext& tls() const { return *tls_; }
   const HandshakeMetrics& metrics() const { return metrics_; }

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <memory>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -49,6 +50,12 @@ class Transport {
         return errno == EAGAIN ? kWouldBlock : kBroken;
       }
     }
+  }
+
+  // Something has come that has not been read.
+  bool HasInput() const {
+    int bytes = 0;
+    return ioctl(fd_, FIONREAD, &bytes) == 0 && bytes > 0;
   }
 
   // How many bytes it took, without waiting, or kBroken. Where it took fewer than all, the rest has to begin where it

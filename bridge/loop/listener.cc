@@ -1,10 +1,13 @@
 #include "bridge/loop/listener.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -36,11 +39,24 @@ std::string AddressOf(int fd) {
   return absl::StrCat(is_v6 ? "[" : "", host.data(), is_v6 ? "]:" : ":", port.data());
 }
 
+// Below this limit of open files fewer are reserved, in proportion.
+constexpr uint64_t kDescriptorsMany = 2000;
+
+// All descriptors that connections may have are below it. The limit may be changed while the process runs.
+uint64_t DescriptorsMax(uint64_t reserved) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur - reserved * std::min<uint64_t>(limit.rlim_cur, kDescriptorsMany) / kDescriptorsMany;
+}
+
+bool IsFull(int error) { return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM; }
+
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, const std::string& host, uint16_t port,
-                                                           OnAccepted on_accepted) {
+absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, const Options& options,
+                                                           OnAccepted on_accepted, OnFull on_full) {
   loop->AssertOnLoop();
+  const auto& [host, port, reserved_descriptors] = options;
   const std::string shown = absl::StrCat(absl::StrContains(host, ":") ? absl::StrCat("[", host, "]") : host, ":", port);
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
@@ -67,17 +83,20 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, cons
     const std::string text = absl::StrCat("cannot listen on ", shown, ": ", std::strerror(error));
     return error == EADDRINUSE ? absl::FailedPreconditionError(text) : absl::InvalidArgumentError(text);
   }
-  auto listener = std::unique_ptr<Listener>(new Listener(loop, fd, std::move(on_accepted)));
+  auto listener = std::unique_ptr<Listener>(
+      new Listener(loop, fd, reserved_descriptors, std::move(on_accepted), std::move(on_full)));
   if (const absl::Status watched = loop->Watch(fd, listener.get()); !watched.ok()) {
     return watched;
   }
   return listener;
 }
 
-Listener::Listener(EventLoop* loop, int fd, OnAccepted on_accepted)
+Listener::Listener(EventLoop* loop, int fd, uint64_t reserved_descriptors, OnAccepted on_accepted, OnFull on_full)
     : loop_(loop),
       fd_(fd),
+      reserved_descriptors_(reserved_descriptors),
       on_accepted_(std::move(on_accepted)),
+      on_full_(std::move(on_full)),
       address_(AddressOf(fd)),
       log_limiter_(absl::Seconds(10)) {}
 
@@ -86,9 +105,16 @@ Listener::~Listener() {
   loop_->Cancel(*this);
   loop_->Unwatch(fd_, this);
   close(fd_);
+  if (misplaced_fd_ >= 0) {
+    close(misplaced_fd_);
+  }
 }
 
-void Listener::OnReady(uint32_t /*events*/) { Accept(); }
+void Listener::OnReady(uint32_t /*events*/) {
+  if (!is_asking_for_room_ && !is_scheduled()) {
+    Accept();
+  }
+}
 
 void Listener::OnTimer() { Accept(); }
 
@@ -100,8 +126,9 @@ void Listener::Accept() {
       on_accepted_(std::exchange(fds, {}));
     }
   };
+  const uint64_t descriptors_max = DescriptorsMax(reserved_descriptors_);
   while (true) {
-    const int fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = AcceptOne(descriptors_max);
     if (fd >= 0) {
       fds.push_back(fd);
       if (fds.size() == kAcceptedTogetherMax) {
@@ -113,20 +140,63 @@ void Listener::Accept() {
     if (error == EAGAIN) {
       break;
     }
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM) {
-      // The connection stays in the backlog; as the socket is edge-triggered, only the timer asks again.
-      if (const auto suppressed = log_limiter_.Admit()) {
-        ops::LogWarn("accept_paused", {{"address", address_},
-                                       {"error", std::strerror(error)},
-                                       {"fix", "raise the limit of open files (ulimit -n)"},
-                                       {"suppressed", *suppressed}});
-      }
-      loop_->Schedule(*this, kPauseWithoutDescriptors);
-      break;
+    if (IsFull(error)) {
+      hand_over();
+      AskForRoom(error);
+      return;
     }
     // Anything else (ECONNABORTED, EPERM by a firewall, a network error of that connection) is that one connection's.
   }
   hand_over();
+}
+
+int Listener::AcceptOne(uint64_t descriptors_max) {
+  int fd = std::exchange(misplaced_fd_, -1);
+  if (fd < 0) {
+    fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  }
+  if (fd < 0 || static_cast<uint64_t>(fd) < descriptors_max) {
+    return fd;
+  }
+  const int better = fcntl(fd, F_DUPFD_CLOEXEC, 0);  // the lowest that is free
+  if (better >= 0 && static_cast<uint64_t>(better) < descriptors_max) {
+    close(fd);
+    return better;
+  }
+  if (better >= 0) {
+    close(better);
+  }
+  misplaced_fd_ = fd;
+  errno = EMFILE;
+  return -1;
+}
+
+// The connections stay in the backlog; as the socket is edge-triggered, only NoteRoom and the timer accept again.
+void Listener::AskForRoom(int error) {
+  is_asking_for_room_ = true;
+  room_error_ = error;
+  if (on_full_ != nullptr) {
+    on_full_();
+  } else {
+    NoteRoom(0);
+  }
+}
+
+void Listener::NoteRoom(size_t descriptors) {
+  loop_->AssertOnLoop();
+  is_asking_for_room_ = false;
+  if (const auto suppressed = log_limiter_.Admit()) {
+    ops::LogWarn(descriptors > 0 ? "connections_gave_way" : "accept_paused",
+                 {{"address", address_},
+                  {"error", std::strerror(room_error_)},
+                  {"fix", "raise the limit of open files (ulimit -n)"},
+                  {"suppressed", *suppressed}});
+  }
+  if (descriptors > 0) {
+    Accept();
+  } else {
+    loop_->Schedule(*this, kPauseWithoutDescriptors);
+  }
 }
 
 }  // namespace bridge::loop

@@ -118,8 +118,9 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
 
 absl::Status GrpcServer::Listen(const Options& options) {
   loop_->AssertOnLoop();
-  absl::StatusOr<std::unique_ptr<loop::Listener>> listener =
-      loop::Listener::Create(loop_, options.host, options.port, [this](const std::vector<int>& fds) { Take(fds); });
+  absl::StatusOr<std::unique_ptr<loop::Listener>> listener = loop::Listener::Create(
+      loop_, {.host = options.host, .port = options.port}, [this](const std::vector<int>& fds) { Take(fds); },
+      /*on_full=*/nullptr);
   if (!listener.ok()) {
     return absl::FailedPreconditionError(absl::StrCat("gRPC ", listener.status().message()));
   }
