@@ -161,6 +161,8 @@ void AddHistory(const MetricsSources& sources, Page* page) {
   page->Gauge("history_bytes", "Memory of the events that can be replayed.").Value(bytes);
   page->Gauge("history_oldest_age_seconds", "Age of the oldest event that can be replayed.")
       .Value(static_cast<double>(oldest_ms) / 1000);
+  page->Gauge("pattern_bytes", "Memory that the patterns of event streams take, roughly.")
+      .Value(Sum(sources, &hub::HubMetrics::pattern_bytes));
   page->Gauge("pinned_bytes", "Frames that blocked streams have sent a part of.")
       .Value(Sum(sources, &hub::HubMetrics::pinned_bytes));
 }
@@ -237,11 +239,11 @@ void AddConnections(const MetricsSources& sources, Page* page) {
       .Value(connections.refused.value());
   page->Counter("http_requests_timed_out_total", "Requests that did not arrive in time.")
       .Value(connections.timed_out.value());
-  page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.")
-      .Value(connections.unsent_bytes.value());
   page->Counter("http_connections_gave_way_total",
                 "Connections that waited for their clients and were closed because no descriptors were left.")
       .Value(connections.gave_way.value());
+  page->Gauge("http_unsent_bytes", "Bytes of responses that wait to be sent, event streams not counted.")
+      .Value(connections.unsent_bytes.value());
   page->Gauge("http_request_bytes", "Bytes of requests that are not whole or not yet answered.")
       .Value(connections.request_bytes.value());
 }
@@ -257,9 +259,9 @@ void AddTls(const MetricsSources& sources, Page* page) {
       .Value(handshakes.failed.value(), {Label("result", "failed")})
       .Value(handshakes.timed_out.value(), {Label("result", "timed_out")})
       .Value(handshakes.crowded.value(), {Label("result", "crowded")})
+      .Value(handshakes.gave_way.value(), {Label("result", "gave_way")})
       .Value(handshakes.not_tls.value(), {Label("result", "not_tls")});
   page->Gauge("http_tls_certificate_valid_until_seconds", "When the certificate ends, in Unix time.")
-      .Value(handshakes.gave_way.value(), {Label("result", "gave_way")})
       .Value(absl::ToDoubleSeconds(sources.handshakes->tls().valid_until() - absl::UnixEpoch()));
 }
 

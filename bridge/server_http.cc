@@ -111,7 +111,8 @@ absl::Status Server::StartHttp() {
   client_addresses_ = ClientAddressesOf(http);
   events_ = std::make_unique<http::EventsHandlers>(
       http::EventsHandlers::Options{.rules = {.topics_max = http.max_topics(), .other_parameters = gate_->parameters()},
-                                    .limits = StreamLimitsOf(config_)},
+                                    .limits = StreamLimitsOf(config_),
+                                    .pattern_bytes_max = config_.limits().pattern_bytes()},
       std::move(hubs), gate_.get(), client_addresses_.get(), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());

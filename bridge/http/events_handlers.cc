@@ -11,6 +11,7 @@
 #include "bridge/http/event_stream.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
+#include "bridge/ops/logging.h"
 #include "bridge/sse/encoder.h"
 
 namespace bridge::http {
@@ -18,6 +19,8 @@ namespace {
 
 constexpr const char* kPath = "/events";
 constexpr absl::string_view kMethods = "GET, HEAD, POST, OPTIONS";
+
+constexpr absl::Duration kLogWindow = absl::Seconds(10);
 
 }  // namespace
 
@@ -28,7 +31,8 @@ EventsHandlers::EventsHandlers(const Options& options, std::vector<hub::Hub*> hu
       gate_(gate),
       addresses_(addresses),
       cors_(cors),
-      limits_(options.limits) {}
+      limits_(options.limits),
+      log_limiter_(kLogWindow) {}
 
 void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
   const auto serve = [this](const httplib::Request& request, httplib::Response& response) { Serve(request, response); };
@@ -52,11 +56,31 @@ void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& r
     RefusePassing(PassingRefusal::kStarting, hub, request, &response);
   } else if (is_draining_.load(std::memory_order_relaxed)) {
     RefusePassing(PassingRefusal::kDraining, hub, request, &response);
-  } else if (limits_.IsFull()) {
+  } else if (limits_.IsFull() || !HasRoomFor(std::get<SubscribeRequest>(parsed).selection, *hub)) {
     RefusePassing(PassingRefusal::kOverloaded, hub, request, &response);
   } else {
     Admit(std::get<SubscribeRequest>(std::move(parsed)), hub, request, &response);
   }
+}
+
+bool EventsHandlers::HasRoomFor(const hub::Selection& selection, const hub::Hub& hub) {
+  hub.loop().AssertOnLoop();
+  uint64_t bytes = 0;
+  for (const hub::Hub* each : hubs_) {
+    bytes += each->metrics().pattern_bytes.value();
+  }
+  if (bytes < options_.pattern_bytes_max) {
+    return true;
+  }
+  hub::Selection normalized = selection;
+  normalized.Normalize();
+  if (hub.HasAudience(normalized)) {
+    return true;
+  }
+  if (const auto suppressed = log_limiter_.Admit()) {
+    ops::LogWarn("limit_reached", {{"limit", "limits.pattern_bytes"}, {"suppressed", *suppressed}});
+  }
+  return false;
 }
 
 void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request,

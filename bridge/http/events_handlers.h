@@ -15,6 +15,7 @@
 #include "bridge/http/stream_limits.h"
 #include "bridge/http/subscribe_request.h"
 #include "bridge/hub/hub.h"
+#include "bridge/ops/log_limiter.h"
 
 namespace bridge::http {
 
@@ -26,6 +27,8 @@ class EventsHandlers {
   struct Options {
     SubscribeRules rules;
     StreamLimits::Options limits;
+    // Of what streams ask for, on all loops.
+    uint64_t pattern_bytes_max = uint64_t{256} << 20;
   };
 
   // `hubs` by the index of their loop.
@@ -43,6 +46,8 @@ class EventsHandlers {
 
  private:
   void Serve(const httplib::Request& request, httplib::Response& response);
+  // One more stream with this selection takes no memory for its patterns, or there is enough.
+  bool HasRoomFor(const hub::Selection& selection, const hub::Hub& hub);
   // What the request asks for is right; by whom is not known yet.
   void Admit(SubscribeRequest subscribe, hub::Hub* hub, const httplib::Request& request, httplib::Response* response);
   void Open(SubscribeRequest subscribe, const Client& client, StreamLimits::Place place, hub::Hub* hub,
@@ -60,6 +65,7 @@ class EventsHandlers {
   StreamLimits limits_;
   base::SharedMetric opened_;
   RefusalMetrics refusals_;
+  ops::LogLimiter log_limiter_;
 };
 
 }  // namespace bridge::http

@@ -21,7 +21,8 @@ std::string DetailOf(PassingRefusal refusal) {
     case PassingRefusal::kDraining:
       return "the bridge is about to stop; ask again, another replica will answer";
     case PassingRefusal::kOverloaded:
-      return "the bridge serves as many event streams as it may (http.max_event_streams); ask again later";
+      return "the bridge serves as many event streams as it may (http.max_event_streams), or as many different "
+             "patterns (limits.pattern_bytes); ask again later";
     case PassingRefusal::kKeysPending:
       return "the token's key is not known yet, and the keys are being fetched (auth.jwt.jwks_url); ask again later";
     case PassingRefusal::kTicketsExhausted:

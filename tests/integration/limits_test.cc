@@ -108,6 +108,42 @@ TEST(Limits, AnAddressConnectsNoFasterThanItMay) {
   EXPECT_TRUE(Eventually([&] { return clients.Open(ForwardedFor("198.51.100.7")).empty(); }));
 }
 
+TEST(Limits, PatternsOfAllStreamsTakeSoMuchMemoryTogether) {
+  const BridgeProcess bridge({"limits.pattern_bytes=1MiB", "http.event_loops=1", "http.heartbeat=1s"});
+  const auto target = [](size_t number) {
+    std::string text = "/events?topic=a";
+    for (int i = 1; i < 100; ++i) {
+      absl::StrAppend(&text, "&topic=", number, ".", i, ".*");
+    }
+    return text;
+  };
+  std::vector<std::unique_ptr<SseClient>> clients;
+  std::optional<SseEvent> first;
+  do {
+    clients.push_back(std::make_unique<SseClient>(bridge.http_port(), target(clients.size())));
+    first = clients.back()->Next();
+  } while (first.has_value() && first->type == "bridge.open" && clients.size() < 100);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->type, "bridge.closing");
+  EXPECT_EQ(first->data, R"({"reason":"overloaded"})");
+  const size_t open = clients.size() - 1;
+  EXPECT_GT(open, 10U);
+  EXPECT_GE(bridge.Metric("sse_bridge_pattern_bytes"), 1 << 20);
+  EXPECT_EQ(bridge.Metric("sse_bridge_event_streams_refused_total{reason=\"overloaded\"}"), 1);
+  EXPECT_THAT(bridge.Log(), HasSubstr("limit_reached limit=limits.pattern_bytes"));
+  const HttpResponse post = Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n",
+                                  R"({"topics":["b"]})");
+  EXPECT_EQ(post.status, 503);
+  EXPECT_THAT(post.body, HasSubstr("limits.pattern_bytes"));
+
+  // What somebody asks for already takes no more.
+  SseClient(bridge.http_port(), target(0)).ReadOpen();
+  clients.clear();
+  ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 0));
+  EXPECT_EQ(bridge.Metric("sse_bridge_pattern_bytes"), 0);
+  SseClient(bridge.http_port(), target(open)).ReadOpen();
+}
+
 class Replays : public testing::Test {
  protected:
   Replays() {
