@@ -14,6 +14,10 @@ namespace {
 
 constexpr auto kCheckInterval = std::chrono::seconds(1);
 
+// What the payloads of one request may take, in the units of payload::JsonEstimate for each byte of a frame: with the
+// default frame some 40 ms. A request of 4 MiB of ordinary messages stays below it.
+constexpr uint64_t kPayloadWork = 24;
+
 absl::StatusOr<rpc::PublisherIdentities> IdentitiesOf(const config::v1::Config& config,
                                                       const auth::Authenticator* authenticator) {
   rpc::PublisherIdentities::Options options{.authenticator = authenticator,
@@ -53,6 +57,7 @@ absl::Status Server::StartGrpc() {
   connection_guard_ = std::make_unique<rpc::ConnectionGuard>(rpc::ConnectionGuard::Limits());
   service_ = std::make_unique<rpc::PublisherService>(
       rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
+                                                .work_per_request_max = kPayloadWork * http.max_frame_bytes(),
                                                 .frame_bytes_max = http.max_frame_bytes(),
                                                 .retry_min = config::FromProto(http.retry_min()),
                                                 .retry_max = config::FromProto(http.retry_max())},

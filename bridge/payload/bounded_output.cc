@@ -14,6 +14,8 @@ constexpr size_t kSlackBytes = 64;
 
 }  // namespace
 
+void BoundedOutput::Expect(size_t bytes_min) { is_refused_ = is_refused_ || bytes_min > bytes_max_; }
+
 void BoundedOutput::Append(absl::string_view piece) {
   if (is_over() || piece.size() > bytes_max_ - text_.size()) {
     is_refused_ = true;

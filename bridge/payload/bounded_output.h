@@ -17,6 +17,9 @@ class BoundedOutput : public google::protobuf::io::ZeroCopyOutputStream {
  public:
   explicit BoundedOutput(size_t bytes_max) : bytes_max_(bytes_max) {}
 
+  // At least so many bytes are about to be written: where these are more than there may be, none is taken.
+  void Expect(size_t bytes_min);
+
   void Append(absl::string_view piece);
 
   bool Next(void** data, int* size) override;

@@ -27,6 +27,9 @@ using google::protobuf::Value;
 // ones.
 constexpr size_t kBuiltBytesFactor = 64;
 
+// A byte of text becomes so many of JSON at most. They are written, and dropped, also where they are too many.
+constexpr uint64_t kEscapedBytes = 6;
+
 absl::Status TooLargeError(size_t bytes_max) {
   return absl::InvalidArgumentError(
       absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
@@ -61,8 +64,7 @@ absl::StatusOr<Transcoder> Transcoder::Create(const Options& options) {
 Transcoder::Transcoder(std::unique_ptr<const TypeRegistry> types, const Options& options)
     : types_(std::move(types)), bytes_max_(options.bytes_max), printer_(types_->resolver(), options.json_names) {}
 
-absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event) const {
-  BoundedOutput json(bytes_max_);
+absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event, uint64_t* work) const {
   switch (event.payload_case()) {
     case v1::Event::kText:
       if (event.text().size() > bytes_max_) {
@@ -75,31 +77,47 @@ absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event) const {
       }
       return absl::Base64Escape(event.binary());
     case v1::Event::kJson:
-      RETURN_IF_ERROR(Annotated(PrintValue(*event.mutable_json(), printer_, json), "payload.json: "));
-      break;
     case v1::Event::kMessage: {
-      const google::protobuf::Any& message = event.message();
-      const absl::StatusOr<const Descriptor*> type = types_->Find(message.type_url());
-      RETURN_IF_ERROR(Annotated(type.status(), "payload.message: "));
-      RETURN_IF_ERROR(Annotated(PrintMessage(**type, message.value(), json),
-                                absl::StrCat("payload.message of type ", (*type)->full_name(), ": ")));
-      break;
+      BoundedOutput json(bytes_max_);
+      JsonEstimate estimate;
+      const absl::Status printed =
+          event.has_json() ? Annotated(PrintValue(*event.mutable_json(), printer_, json, estimate), "payload.json: ")
+                           : PrintPacked(event.message(), json, estimate);
+      if (work != nullptr) {
+        const bool is_cut = json.is_over() && !json.text().empty();
+        *work += estimate.work + (is_cut ? kEscapedBytes * estimate.bytes_min : json.text().size());
+      }
+      RETURN_IF_ERROR(printed);
+      if (json.is_over()) {
+        return TooLargeError(bytes_max_);
+      }
+      return std::move(json).Take();
     }
     case v1::Event::PAYLOAD_NOT_SET:
-      return absl::InvalidArgumentError("payload: none is set; set text, binary, json or message");
+      break;
   }
-  if (json.is_over()) {
-    return TooLargeError(bytes_max_);
-  }
-  return std::move(json).Take();
+  return absl::InvalidArgumentError("payload: none is set; set text, binary, json or message");
 }
 
-absl::Status Transcoder::PrintMessage(const Descriptor& type, absl::string_view bytes, BoundedOutput& output) const {
-  RETURN_IF_ERROR(SurveyWire(type, bytes, *types_, kBuiltBytesFactor * bytes_max_));
+absl::Status Transcoder::PrintPacked(const google::protobuf::Any& message, BoundedOutput& output,
+                                     JsonEstimate& estimate) const {
+  const absl::StatusOr<const Descriptor*> type = types_->Find(message.type_url());
+  RETURN_IF_ERROR(Annotated(type.status(), "payload.message: "));
+  return Annotated(PrintMessage(**type, message.value(), output, estimate),
+                   absl::StrCat("payload.message of type ", (*type)->full_name(), ": "));
+}
+
+absl::Status Transcoder::PrintMessage(const Descriptor& type, absl::string_view bytes, BoundedOutput& output,
+                                      JsonEstimate& estimate) const {
+  RETURN_IF_ERROR(SurveyWire(type, bytes, *types_, kBuiltBytesFactor * bytes_max_, estimate));
   if (Value value; Message* const part = PartFor(type, value)) {
     // Not as another message would be: protobuf's JSON has fewer levels for Values than we promise.
     RETURN_IF_ERROR(ParseMessage(bytes, *part));
-    return PrintValue(value, printer_, output);
+    return PrintValue(value, printer_, output, estimate);
+  }
+  output.Expect(estimate.bytes_min);
+  if (output.is_over()) {
+    return absl::OkStatus();
   }
   ASSIGN_OR_RETURN(const std::unique_ptr<Message> message, ParseCanonical(type, bytes, *types_));
   RETURN_IF_ERROR(printer_.Print(*message, output));

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
+#include "bridge/payload/json_estimate.h"
 #include "bridge/payload/json_printer.h"
 #include "bridge/payload/type_registry.h"
 #include "bridge/v1/publisher.pb.h"
@@ -44,14 +46,18 @@ class Transcoder {
   // INVALID_ARGUMENT, with a message for the publisher: no payload is set; a Value is NaN, infinite or not set; nesting
   // is deeper than 64 JSON levels; a type is unknown; the bytes of a message do not parse; a message has no JSON; the
   // text would be longer than http.max_frame_bytes.
-  absl::StatusOr<std::string> Transcode(v1::Event&& event) const;
+  //
+  // `work`, where it is not nullptr, is raised by what it took, also where it failed: in the units of JsonEstimate.
+  // Text and binary take none.
+  absl::StatusOr<std::string> Transcode(v1::Event&& event, uint64_t* work = nullptr) const;
 
  private:
   Transcoder(std::unique_ptr<const TypeRegistry> types, const Options& options);
 
-  // The errors of these go on from the name of the part that they are about.
+  absl::Status PrintPacked(const google::protobuf::Any& message, BoundedOutput& output, JsonEstimate& estimate) const;
+  // The errors go on from the name of the part that they are about.
   absl::Status PrintMessage(const google::protobuf::Descriptor& type, absl::string_view bytes,
-                            BoundedOutput& output) const;
+                            BoundedOutput& output, JsonEstimate& estimate) const;
 
   std::unique_ptr<const TypeRegistry> types_;
   size_t bytes_max_;

@@ -27,6 +27,8 @@ class Surveyor {
  public:
   // How many levels `value`, which stands on `level`, has. The recursion is bounded by kJsonLevelsMax.
   absl::StatusOr<int> LevelsOf(const Value& value, int level) {
+    estimate_.AddValue();
+    estimate_.Add(value.string_value().size(), 0);
     NoteUnknownFields(value);
     switch (value.kind_case()) {
       case Value::KIND_NOT_SET:
@@ -41,6 +43,7 @@ class Surveyor {
     }
   }
 
+  const JsonEstimate& estimate() const { return estimate_; }
   bool has_unknown_fields() const { return has_unknown_fields_; }
 
   // `value` was seen, and has more than kPrinterLevelsMax levels.
@@ -59,6 +62,7 @@ class Surveyor {
       inner_levels = std::max(inner_levels, levels);
     }
     for (const auto& [name, member] : value.struct_value().fields()) {
+      estimate_.AddMember(name.size());
       ASSIGN_OR_RETURN(const int levels, LevelsOf(member, level));
       inner_levels = std::max(inner_levels, levels);
     }
@@ -72,6 +76,7 @@ class Surveyor {
     has_unknown_fields_ = has_unknown_fields_ || !message.GetReflection()->GetUnknownFields(message).empty();
   }
 
+  JsonEstimate estimate_;
   bool has_unknown_fields_ = false;
   absl::flat_hash_set<const Value*> deep_;
 };
@@ -128,9 +133,15 @@ class DeepPrinter {
 
 }  // namespace
 
-absl::Status PrintValue(Value& value, const JsonPrinter& printer, BoundedOutput& output) {
+absl::Status PrintValue(Value& value, const JsonPrinter& printer, BoundedOutput& output, JsonEstimate& estimate) {
   Surveyor surveyor;
-  RETURN_IF_ERROR(surveyor.LevelsOf(value, 0).status());
+  const absl::Status surveyed = surveyor.LevelsOf(value, 0).status();
+  estimate.Add(surveyor.estimate().bytes_min, surveyor.estimate().work);
+  RETURN_IF_ERROR(surveyed);
+  output.Expect(surveyor.estimate().bytes_min);
+  if (output.is_over()) {
+    return absl::OkStatus();
+  }
   if (surveyor.has_unknown_fields()) {
     value.DiscardUnknownFields();
   }

@@ -1,9 +1,11 @@
 #include "bridge/payload/wire_survey.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
 #include <google/protobuf/any.pb.h>
+#include <google/protobuf/descriptor.pb.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/wire_format_lite.h>
 
@@ -31,15 +33,32 @@ constexpr size_t kTextBytes = 48;
 constexpr size_t kUnknownFieldBytes = 32;
 constexpr size_t kNumberBytesMax = 8;
 
+// How many numbers of the field are packed in `content`.
+size_t CountPacked(const FieldDescriptor& field, absl::string_view content) {
+  if (!field.is_packable()) {
+    return 0;  // it is not known by this form
+  }
+  switch (WireFormatLite::WireTypeForFieldType(static_cast<WireFormatLite::FieldType>(field.type()))) {
+    case WireFormatLite::WIRETYPE_FIXED32:
+      return content.size() / sizeof(uint32_t);
+    case WireFormatLite::WIRETYPE_FIXED64:
+      return content.size() / sizeof(uint64_t);
+    default:
+      return static_cast<size_t>(std::count_if(content.begin(), content.end(), [](char byte) { return byte >= 0; }));
+  }
+}
+
 class Surveyor {
  public:
-  Surveyor(const TypeRegistry& types, size_t built_bytes_max) : types_(types), built_bytes_max_(built_bytes_max) {}
+  Surveyor(const TypeRegistry& types, size_t built_bytes_max, JsonEstimate& estimate)
+      : types_(types), built_bytes_max_(built_bytes_max), estimate_(estimate) {}
 
   absl::Status SurveyMessage(const Descriptor& type, absl::string_view bytes, int level) {
     if (level > kMessageLevelsMax) {
       return TooDeepError();
     }
     RETURN_IF_ERROR(ChargeMessage(type));
+    NoteMessage(type);
     if (type.well_known_type() == Descriptor::WELLKNOWNTYPE_ANY) {
       RETURN_IF_ERROR(SurveyPacked(bytes, level));
     }
@@ -58,6 +77,7 @@ class Surveyor {
       return absl::InvalidArgumentError(absl::StrCat(field->full_name(), " is a proto2 group, which has no JSON"));
     }
     if (WireFormatLite::GetTagWireType(tag) != WireFormatLite::WIRETYPE_LENGTH_DELIMITED) {
+      NoteScalar(field, 0);
       const int start = input.CurrentPosition();
       if (!WireFormatLite::SkipField(&input, tag)) {
         return Malformed(type);
@@ -87,10 +107,13 @@ class Surveyor {
         if (!base::IsUtf8(content)) {
           return absl::InvalidArgumentError(absl::StrCat("does not parse: ", field->full_name(), " is not UTF-8"));
         }
+        NoteScalar(field, content.size());
         return Charge(kTextBytes + content.size());
       case FieldDescriptor::TYPE_BYTES:
+        NoteScalar(field, content.size());
         return Charge(kTextBytes + content.size());
       default:
+        estimate_.AddNumbers(CountPacked(*field, content));
         return Charge(kUnknownFieldBytes + kNumberBytesMax * content.size());  // packed numbers
     }
   }
@@ -111,6 +134,30 @@ class Surveyor {
       RETURN_IF_ERROR(Charge(kDescribedFieldBytes * static_cast<size_t>(1 + type->field_count())));
     }
     return SurveyMessage(*type, any.value(), level + 1);
+  }
+
+  void NoteMessage(const Descriptor& type) {
+    const auto kind = type.well_known_type();
+    if (type.options().map_entry()) {
+      estimate_.AddMember(0);
+    } else if (kind != Descriptor::WELLKNOWNTYPE_STRUCT && kind != Descriptor::WELLKNOWNTYPE_LISTVALUE) {
+      estimate_.AddMessage();  // those are one with the Value around them
+    }
+  }
+
+  // `field` is null where it is not known. What comes once may be left out, where it is empty.
+  void NoteScalar(const FieldDescriptor* field, size_t text_bytes) {
+    if (field == nullptr) {
+      return;
+    }
+    const auto kind = field->containing_type()->well_known_type();
+    if (kind == Descriptor::WELLKNOWNTYPE_FIELDMASK) {
+      estimate_.Add(0, JsonEstimate::kTextWork);  // it may become shorter
+    } else if (field->is_repeated()) {
+      estimate_.AddText(text_bytes);
+    } else {
+      estimate_.Add(kind == Descriptor::WELLKNOWNTYPE_ANY ? 0 : text_bytes, JsonEstimate::kTextWork);
+    }
   }
 
   absl::Status ChargeMessage(const Descriptor& type) {
@@ -138,14 +185,15 @@ class Surveyor {
   const TypeRegistry& types_;
   const size_t built_bytes_max_;
   size_t built_bytes_ = 0;
+  JsonEstimate& estimate_;
   absl::flat_hash_set<std::string> seen_urls_;
 };
 
 }  // namespace
 
 absl::Status SurveyWire(const Descriptor& type, absl::string_view bytes, const TypeRegistry& types,
-                        size_t built_bytes_max) {
-  return Surveyor(types, built_bytes_max).SurveyMessage(type, bytes, 1);
+                        size_t built_bytes_max, JsonEstimate& estimate) {
+  return Surveyor(types, built_bytes_max, estimate).SurveyMessage(type, bytes, 1);
 }
 
 }  // namespace bridge::payload

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/payload/json_estimate.h"
 #include "bridge/payload/type_registry.h"
 
 namespace bridge::payload {
@@ -20,8 +21,8 @@ inline constexpr int kMessageLevelsMax = 300;
 // at most kMessageLevelsMax deep. Two bytes can stand for a message of a kilobyte: what building it would take,
 // roughly, is at most `built_bytes_max`.
 //
-// INVALID_ARGUMENT says what is not so.
+// Adds to `estimate` what has been seen of it, also where it fails. INVALID_ARGUMENT says what is not so.
 absl::Status SurveyWire(const google::protobuf::Descriptor& type, absl::string_view bytes, const TypeRegistry& types,
-                        size_t built_bytes_max);
+                        size_t built_bytes_max, JsonEstimate& estimate);
 
 }  // namespace bridge::payload

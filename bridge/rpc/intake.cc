@@ -79,6 +79,11 @@ void Reject(uint32_t index, const absl::Status& why, v1::Ack* ack) {
   rejection->set_message(std::string(why.message()));
 }
 
+absl::Status TooMuchWorkError() {
+  return absl::ResourceExhaustedError(
+      "the payloads before this one (json, message) were as much work as one request may be; send the rest in another");
+}
+
 absl::Status CheckType(const std::string& type) {
   const absl::Status status = topic::CheckEventType(type);
   return status.ok() ? status
@@ -146,9 +151,14 @@ absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const 
   batch.ack.set_request_id(request->request_id());
   batch.records.reserve(static_cast<size_t>(request->events_size()));
   batch.indexes.reserve(static_cast<size_t>(request->events_size()));
+  uint64_t work = 0;
   for (int i = 0; i < request->events_size(); ++i) {
     const auto index = static_cast<uint32_t>(i);
-    auto record = RecordOf(std::move(*request->mutable_events(i)), publisher);
+    if (work >= limits_.work_per_request_max) {
+      Reject(index, TooMuchWorkError(), &batch.ack);
+      continue;
+    }
+    auto record = RecordOf(std::move(*request->mutable_events(i)), publisher, &work);
     if (record.ok()) {
       batch.records.push_back(*std::move(record));
       batch.indexes.push_back(index);
@@ -161,7 +171,8 @@ absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const 
   return batch;
 }
 
-absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const PublisherIdentity& publisher) const {
+absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const PublisherIdentity& publisher,
+                                             uint64_t* work) const {
   RETURN_IF_ERROR(topic::ValidateTopic(event.topic()));
   RETURN_IF_ERROR(publisher.CheckTopic(event.topic()));
   RETURN_IF_ERROR(CheckType(event.type()));
@@ -176,7 +187,7 @@ absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const PublisherI
   record.publisher = publisher.name();
   record.idempotency_key = std::move(*event.mutable_idempotency_key());
   record.ephemeral = event.ephemeral();
-  ASSIGN_OR_RETURN(record.data, transcoder_->Transcode(std::move(event)));
+  ASSIGN_OR_RETURN(record.data, transcoder_->Transcode(std::move(event), work));
 
   const size_t frame_bytes = sse::EncodedSize({.id = absl::string_view(),
                                                .type = record.type,

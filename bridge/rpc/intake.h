@@ -26,6 +26,9 @@ class Intake {
  public:
   struct Limits {
     size_t events_per_request_max = 1000;
+    // In the units of payload::JsonEstimate. The event with which it is reached is still taken, the rest of the request
+    // is rejected.
+    uint64_t work_per_request_max = uint64_t{12} << 20;
     size_t frame_bytes_max = size_t{512} << 10;
     absl::Duration retry_min = absl::Milliseconds(100);
     absl::Duration retry_max = absl::Hours(1);
@@ -53,7 +56,8 @@ class Intake {
                           const absl::StatusOr<std::vector<log::Appended>>& appended);
 
  private:
-  absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const PublisherIdentity& publisher) const;
+  // Raises `work` by what its payload took.
+  absl::StatusOr<log::Record> RecordOf(v1::Event&& event, const PublisherIdentity& publisher, uint64_t* work) const;
 
   const Limits limits_;
   const payload::Transcoder* const transcoder_;

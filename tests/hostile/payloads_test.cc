@@ -1,6 +1,7 @@
 // Payloads that are small where they are sent and large where they arrive, and clients that speak to the wrong port.
 #include <cstdlib>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -89,6 +90,30 @@ TEST_F(Payloads, OfNullsAreAcceptedAtABoundedCost) {
     event.mutable_json()->mutable_list_value()->add_values()->set_null_value(google::protobuf::NULL_VALUE);
   }
   Flood(event, 5, true);
+}
+
+TEST_F(Payloads, ThatAreTooMuchWorkTogetherHoldUpNobody) {
+  std::string items;
+  for (int i = 0; i < 40'000; ++i) {
+    items += Field(3, "");
+  }
+  const std::vector<v1::Event> events(40, MessageEvent("shop.Order", items));
+  const auto flood = [&] {
+    Publisher publisher(bridge_.grpc_target(), Publisher::Channel::kOwn);
+    for (int request = 0; request < 10; ++request) {
+      const v1::Ack ack = publisher.Publish(events);
+      // The first ones are taken, and the rest is not.
+      ASSERT_GT(ack.rejected_size(), 30);
+      ASSERT_LT(ack.rejected_size(), 40);
+      for (int i = 0; i < ack.rejected_size(); ++i) {
+        EXPECT_EQ(ack.rejected(i).code(), static_cast<int>(grpc::StatusCode::RESOURCE_EXHAUSTED));
+        EXPECT_EQ(ack.rejected(i).index(), static_cast<uint32_t>(40 - ack.rejected_size() + i));
+      }
+    }
+  };
+  std::thread other(flood);
+  flood();
+  other.join();
 }
 
 TEST_F(Payloads, ThatAreDeepAreRejected) {
