@@ -1,24 +1,14 @@
 // nginx in front as its packages set it up: buffering, gzip, HTTP/1.0 to the bridge. The bridge's own headers have to be enough.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
-import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { connectPublisher, eventually, nextEvent, start, startBridge, subscribe, take } from '../support/bridge.mjs';
-
-async function freePort() {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address();
-  server.close();
-  await once(server, 'close');
-  return port;
-}
+import { freePort } from '../support/ports.mjs';
 
 async function startNginx(upstream) {
   const directory = mkdtempSync(path.join(tmpdir(), 'nginx-'));

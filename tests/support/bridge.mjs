@@ -133,6 +133,7 @@ export async function makeCertificate() {
   ]);
   return {
     file: certificate,
+    keyFile: key,
     pem: await readFile(certificate, 'utf8'),
     settings: { 'http.tls.certificate_file': certificate, 'http.tls.key_file': key },
   };
