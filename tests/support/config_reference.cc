@@ -6,12 +6,10 @@
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_replace.h"
-#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "tests/support/proto_comments.h"
 
 #include "bridge/config/schema.h"
 #include "bridge/config/v1/config.pb.h"
@@ -23,37 +21,11 @@ using config::v1::default_value;
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::FileDescriptor;
-using google::protobuf::SourceLocation;
 
 constexpr absl::string_view kHead =
     "<!-- Made of proto/bridge/config/v1/config.proto by scripts/config-reference: change that file, not this one. "
     "-->\n"
     "# Configuration\n\n";
-
-// A comment's paragraphs, with `line_end` between the lines of each.
-std::vector<std::string> Paragraphs(absl::string_view comment, absl::string_view line_end) {
-  std::vector<std::string> paragraphs;
-  for (const absl::string_view paragraph : absl::StrSplit(comment, "\n\n", absl::SkipWhitespace())) {
-    std::vector<absl::string_view> lines = absl::StrSplit(paragraph, '\n', absl::SkipWhitespace());
-    for (absl::string_view& line : lines) {
-      line = absl::StripAsciiWhitespace(line);
-    }
-    paragraphs.push_back(
-        absl::StrReplaceAll(absl::StrJoin(lines, line_end), {{"*", "\\*"}, {"|", "\\|"}, {"<", "&lt;"}}));
-  }
-  return paragraphs;
-}
-
-// Of a field, in one line of a table.
-std::string CommentOf(const FieldDescriptor& field) {
-  SourceLocation location;
-  return field.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, " "), "<br>") : "";
-}
-
-std::string CommentOf(const Descriptor& section) {
-  SourceLocation location;
-  return section.GetSourceLocation(&location) ? absl::StrJoin(Paragraphs(location.leading_comments, "\n"), "\n\n") : "";
-}
 
 // What may be written as a value of `field`.
 std::string ValuesOf(const FieldDescriptor& field) {
@@ -101,7 +73,7 @@ std::string ValuesOf(const FieldDescriptor& field) {
 }
 
 void AppendSection(const Descriptor& type, const std::string& path, std::string& markdown) {
-  absl::StrAppend(&markdown, "\n## ", path, "\n\n", CommentOf(type),
+  absl::StrAppend(&markdown, "\n## ", path, "\n\n", InParagraphs(CommentOf(type)),
                   "\n\n| key | default | values | meaning |\n|---|---|---|---|\n");
   std::vector<std::pair<const Descriptor*, std::string>> sections;
   for (int i = 0; i < type.field_count(); ++i) {
@@ -111,12 +83,12 @@ void AppendSection(const Descriptor& type, const std::string& path, std::string&
     if (config::IsSection(field)) {
       sections.emplace_back(field.message_type(), field.is_repeated() ? field_path + "[]" : field_path);
     } else if (field.is_repeated()) {
-      absl::StrAppend(&markdown, "| `", field_path, "` | `[]` | list: ", ValuesOf(field), " | ", CommentOf(field),
-                      " |\n");
+      absl::StrAppend(&markdown, "| `", field_path, "` | `[]` | list: ", ValuesOf(field), " | ",
+                      InCell(CommentOf(field)), " |\n");
     } else {
       const std::string& text = field.options().GetExtension(default_value);
       absl::StrAppend(&markdown, "| `", field_path, "` | ", text.empty() ? "not set" : absl::StrCat("`", text, "`"),
-                      " | ", ValuesOf(field), " | ", CommentOf(field), " |\n");
+                      " | ", ValuesOf(field), " | ", InCell(CommentOf(field)), " |\n");
     }
   }
   for (const auto& [section, section_path] : sections) {
@@ -129,9 +101,7 @@ void AppendSection(const Descriptor& type, const std::string& path, std::string&
 std::string ConfigReference(const google::protobuf::FileDescriptorSet& config_proto) {
   google::protobuf::DescriptorPool pool(google::protobuf::DescriptorPool::generated_pool());
   const FileDescriptor& file = *pool.BuildFile(config_proto.file(0));
-  SourceLocation location;
-  file.GetSourceLocation({google::protobuf::FileDescriptorProto::kSyntaxFieldNumber}, &location);
-  std::string markdown = absl::StrCat(kHead, absl::StrJoin(Paragraphs(location.leading_comments, "\n"), "\n\n"), "\n");
+  std::string markdown = absl::StrCat(kHead, InParagraphs(HeadCommentOf(file)), "\n");
   const Descriptor& config = *file.FindMessageTypeByName("Config");
   for (int i = 0; i < config.field_count(); ++i) {
     AppendSection(*config.field(i)->message_type(), config.field(i)->name(), markdown);

@@ -1,14 +1,12 @@
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 #include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
-#include <google/protobuf/descriptor.pb.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/config_reference.h"
+#include "tests/support/reference_page.h"
 
 #include "bridge/config/config.h"
 
@@ -86,33 +84,15 @@ constexpr Default kDefaults[] = {
     {"auth.allow_anonymous", "false"},
 };
 
-std::string Read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream content;
-  content << file.rdbuf();
-  EXPECT_TRUE(file.good()) << path;
-  return content.str();
-}
-
 // Needs BRIDGE_SOURCE_DIR and BRIDGE_CONFIG_DESCRIPTORS (the descriptor set of config.proto with its comments) in its
-// environment. With BRIDGE_WRITE_DOCS it writes the page anew.
+// environment.
 class ReferenceTest : public ::testing::Test {
  protected:
-  ReferenceTest() : page_path_(absl::StrCat(getenv("BRIDGE_SOURCE_DIR"), "/docs/configuration.md")) {
-    google::protobuf::FileDescriptorSet config_proto;
-    EXPECT_TRUE(config_proto.ParseFromString(Read(getenv("BRIDGE_CONFIG_DESCRIPTORS"))));
-    reference_ = test::ConfigReference(config_proto);
-  }
-
-  const std::string page_path_;
-  std::string reference_;
+  const std::string reference_ = test::ConfigReference(test::DescriptorsNamedBy("BRIDGE_CONFIG_DESCRIPTORS"));
 };
 
 TEST_F(ReferenceTest, ThePageIsUpToDate) {
-  if (getenv("BRIDGE_WRITE_DOCS") != nullptr) {
-    std::ofstream(page_path_, std::ios::binary) << reference_;
-  }
-  EXPECT_EQ(Read(page_path_), reference_) << "run scripts/config-reference";
+  test::ExpectPageIs("configuration.md", reference_, "scripts/config-reference");
 }
 
 TEST_F(ReferenceTest, ThePageHasTheDesignsDefaults) {
