@@ -110,12 +110,13 @@ const prepare = {
   },
 
   caddy({ directory, text, port, replicas, certificate }) {
-    writeFileSync(path.join(directory, 'Caddyfile'), `{\n\tadmin off\n\tauto_https disable_redirects\n}\n${replace(text, [
+    writeFileSync(path.join(directory, 'Caddyfile'), replace(text, [
       ...replicaNames(replicas),
+      ['\tgrace_period', '\tadmin off\n\tauto_https disable_redirects\n\tgrace_period'],
       ['events.example.com {', `${certificate ? 'https' : 'http'}://localhost:${port} {\n\tbind 127.0.0.1`],
       ['tls /etc/bridge/tls.crt /etc/bridge/tls.key', certificate ? `tls ${certificate.file} ${certificate.keyFile}` : ''],
       ['health_port 8081', `health_port ${adminPort(replicas)}`],
-    ])}`);
+    ]));
     return ['/usr/bin/caddy', 'run', '--adapter', 'caddyfile', '--config', path.join(directory, 'Caddyfile')];
   },
 };

@@ -156,6 +156,14 @@ for (const name of names) {
       await impatient.stop();
     });
 
+    test('ends when it is asked to, though event streams are open', async () => {
+      const passing = await startFront(name, replicas, certificate);
+      const stream = subscribe(`${passing.origin}/events?topic=${topicOf('passing')}`);
+      await stream.next();
+      await passing.stop();
+      assert.ok(await stream.next().then(({ done }) => done, (error) => error.message === 'terminated'));
+    });
+
     for (const [how, signal] of [['is killed', 'SIGKILL'], ['is asked to end', 'SIGTERM']]) {
       test(`a replica that ${how} is no final error, and costs no event`, async () => {
         const topic = topicOf(signal);
@@ -183,7 +191,7 @@ for (const name of names) {
       await assertEachReceives(page, ['before']);
       for (const replica of replicas) await replica.stop('SIGKILL');
       await eventually(() => page.evaluate(() => window.refusals.includes('unavailable')), { describe: () => 'bridge.closing {unavailable}' });
-      const posted = await fetch(`${front.origin}/events`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"topics": ["a"]}' });
+      const posted = await fetch(`${front.origin}/events`, { method: 'POST', body: '{"topics": ["a"]}' });
       assert.ok(posted.status >= 502 && posted.status <= 504, `POST is answered with ${posted.status}`);
       for (const replica of replicas) await replica.start();
       await publish(replicas[0], topic, ['after']);
