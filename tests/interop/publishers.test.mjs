@@ -8,6 +8,7 @@ import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 
 import { bridgeBinary, eventually, repository, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
+import { whyNoGo } from './go.mjs';
 import { preparePython } from './python.mjs';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'publishers-'));
@@ -31,18 +32,6 @@ function prepareGo() {
   run('go', ['generate', './...'], { cwd });
   run('go', ['build', '-o', binary, '.'], { cwd });
   return { command: [binary], cwd };
-}
-
-// Why examples/go cannot be built here, or false.
-function whyNoGo() {
-  let version;
-  try {
-    version = run('go', ['env', 'GOVERSION'], { stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-  } catch {
-    return 'there is no go on the path';
-  }
-  const [, minor] = /^go1\.(\d+)/.exec(version) ?? [];
-  return Number(minor) >= 24 ? false : `examples/go needs Go 1.24, this is ${version}`;
 }
 
 const languages = [
