@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { whyNoGo } from '../interop/go.mjs';
 import { preparePython } from '../interop/python.mjs';
 import { bridgeBinary, repository, startBridge, subscribe, take } from '../support/bridge.mjs';
+import { whyNoGrpcurl } from './grpcurl.mjs';
 import { snippet, snippetFor } from './snippets.mjs';
 
 const run = promisify(execFile);
@@ -30,6 +31,11 @@ async function assertPublished() {
   const events = await take(subscribe(`http://${bridge.http}/events?topic=orders.42&replay=all`), published);
   assert.deepEqual([events.at(-1).event, events.at(-1).data], ['update', '{"state":"paid"}']);
 }
+
+test('grpcurl publishes', { skip: whyNoGrpcurl() }, async () => {
+  await run('sh', ['-c', snippetFor(bridge, 'docs/publishing.md', 'grpcurl')]);
+  await assertPublished();
+});
 
 test('Python publishes', async () => {
   const { python, env } = preparePython(scratch);

@@ -9,6 +9,7 @@ import { EventSource } from 'undici';
 
 import { preparePython } from '../interop/python.mjs';
 import { connectPublisher, eventually, startBridge, subscribe, take } from '../support/bridge.mjs';
+import { whyNoGrpcurl } from './grpcurl.mjs';
 import { snippetFor, startShell } from './snippets.mjs';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'readme-'));
@@ -55,15 +56,6 @@ test('Python publishes', async () => {
   assert.deepEqual({ event, data }, { event: 'update', data: 'paid' });
   assert.ok(said.includes(`first_id: "${id}"`), said);
 });
-
-function whyNoGrpcurl() {
-  try {
-    execFileSync('grpcurl', ['--version'], { stdio: 'ignore' });
-    return false;
-  } catch {
-    return 'there is no grpcurl on the path';
-  }
-}
 
 test('grpcurl publishes', { skip: whyNoGrpcurl() }, async () => {
   const { last_id: lastId } = JSON.parse(execFileSync('sh', ['-c', snippetFor(bridge, 'README.md', 'grpcurl')], { encoding: 'utf8' }));

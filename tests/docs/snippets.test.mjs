@@ -43,9 +43,10 @@ describe('configurations', () => {
   before(async () => { certificate = await makeCertificate(); });
   after(() => rmSync(directory, { recursive: true, force: true }));
 
-  // With files of the test in the place of the reader's.
+  // With files of the test in the place of the reader's, and nobody on the network.
   const withFiles = (yaml) =>
     yaml
+      .replace('https://id.example/.well-known/jwks.json', 'http://127.0.0.1:1/jwks.json')
       .replace(/\/etc\/bridge\/\S+\.crt/g, certificate.file)
       .replace(/\/etc\/bridge\/\S+\.key/g, certificate.keyFile)
       .replace(/\/var\/lib\/sse-bridge/g, path.join(directory, 'store'));

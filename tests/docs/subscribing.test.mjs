@@ -68,23 +68,56 @@ test('EventSource notices a final error', async () => {
   assert.deepEqual(said, [['a final error: nothing comes any more']]);
 });
 
-test('event-source.js receives, in Chromium', async () => {
-  const { outputFiles } = await build({
-    stdin: { contents: snippet('docs/subscribing.md', 'event-source.js'), resolveDir: path.join(repository, 'examples/browser') },
-    bundle: true,
-    write: false,
+describe('in Chromium', () => {
+  let browser;
+  before(async () => {
+    browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
   });
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] });
-  const page = await browser.newPage();
-  const said = [];
-  page.on('console', (message) => said.push(message.text()));
-  await page.route('**/page', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>test</title>' }));
-  await page.goto(`http://${bridge.http}/page`);
-  await page.evaluate(outputFiles[0].text);
-  await eventually(() => said.includes('open'), { describe: () => said.join() });
-  const [{ first_id: id }] = await publish();
-  await eventually(() => said.includes(`update ${id} paid`), { describe: () => said.join() });
-  await browser.close();
+  after(() => browser?.close());
+
+  // A page of the bridge's origin that runs `code`, which stands beside examples/browser. `said` is what it logs.
+  async function openPage(code) {
+    const { outputFiles } = await build({
+      stdin: { contents: code, resolveDir: path.join(repository, 'examples/browser'), loader: 'jsx' },
+      bundle: true,
+      write: false,
+      jsx: 'automatic',
+      define: { 'process.env.NODE_ENV': '"production"' },
+    });
+    const page = await browser.newPage();
+    const said = [];
+    page.on('console', (message) => said.push(message.text()));
+    await page.route('**/page', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html><title>test</title><body>' }));
+    await page.goto(`http://${bridge.http}/page`);
+    await page.evaluate(outputFiles[0].text);
+    return { page, said };
+  }
+
+  const modules = [
+    ['event-source.js', snippet('docs/subscribing.md', 'event-source.js')],
+    ['fetch-event-source.js', snippet('docs/subscribing.md', 'fetch-event-source.js')],
+  ];
+  for (const [name, code] of modules) {
+    test(`${name} receives`, async () => {
+      const { page, said } = await openPage(code);
+      await eventually(() => said.includes('open'), { describe: () => said.join() });
+      const [{ first_id: id }] = await publish();
+      await eventually(() => said.includes(`update ${id} paid`), { describe: () => said.join() });
+      await page.close();
+    });
+  }
+
+  test('a component of React shows what it receives', async () => {
+    const component = snippet('docs/subscribing.md', 'React');
+    const { page } = await openPage(`
+      import { createRoot } from 'react-dom/client';
+      ${component}
+      createRoot(document.body.appendChild(document.createElement('div'))).render(<Orders />);`);
+    await page.waitForSelector('ul.open', { state: 'attached' });
+    await publish();
+    await page.waitForSelector('li:text-is("paid")');
+    await page.close();
+  });
 });
 
 describe('with keys', () => {
