@@ -156,6 +156,12 @@ for (const name of names) {
       await impatient.stop();
     });
 
+    test('what browsers do not need is not there', async () => {
+      for (const path of ['/', '/metrics', '/events/x']) assert.equal((await fetch(front.origin + path)).status, 404, path);
+      const refused = await fetch(`${front.origin}/tickets`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
+      assert.match(refused.headers.get('content-type'), /^application\/problem\+json/);
+    });
+
     test('ends when it is asked to, though event streams are open', async () => {
       const passing = await startFront(name, replicas, certificate);
       const stream = subscribe(`${passing.origin}/events?topic=${topicOf('passing')}`);
