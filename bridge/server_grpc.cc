@@ -14,6 +14,9 @@ namespace {
 
 constexpr auto kCheckInterval = std::chrono::seconds(1);
 
+// What gRPC may hold beside requests that are not whole: where it has no more it drops connections, idle ones first.
+constexpr uint64_t kConnectionBytes = uint64_t{64} << 20;
+
 // What the payloads of one request may take, in the units of payload::JsonEstimate for each byte of a frame: with the
 // default frame some 40 ms. A request of 4 MiB of ordinary messages stays below it.
 constexpr uint64_t kPayloadWork = 24;
@@ -70,13 +73,14 @@ absl::Status Server::StartGrpc() {
                                                .bytes_per_second = config_.limits().publish_bytes_per_second()}},
       std::move(identities), transcoder_.get(), log_.get(), connection_guard_.get());
   const config::Address address = config::ListenAddress(grpc.address());
-  ASSIGN_OR_RETURN(grpc_, rpc::GrpcServer::Start({.host = address.host,
-                                                  .port = address.port,
-                                                  .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
-                                                  .certificate = grpc_certificate_.get(),
-                                                  .request_bytes_max = grpc.max_request_bytes(),
-                                                  .buffer_bytes_max = grpc.max_bytes_in_flight_total()},
-                                                 control_, connection_guard_.get(), service_.get()));
+  ASSIGN_OR_RETURN(grpc_,
+                   rpc::GrpcServer::Start({.host = address.host,
+                                           .port = address.port,
+                                           .has_reflection = config::IsOn(grpc.reflection(), grpc.address()),
+                                           .certificate = grpc_certificate_.get(),
+                                           .request_bytes_max = grpc.max_request_bytes(),
+                                           .buffer_bytes_max = kConnectionBytes + grpc.max_bytes_in_flight_total()},
+                                          control_, connection_guard_.get(), service_.get()));
   control_->AssertOnLoop();
   check_timer_ = std::make_unique<ControlTimer>([this] { CheckPublishers(); });
   control_->Schedule(*check_timer_, kCheckInterval);
