@@ -8,6 +8,9 @@
 {{- include "bridge.refuseTls" (dict "side" $side "tls" (index $.Values.tls $side) "section" (index $config $side)) }}
 {{- end }}
 {{- include "bridge.refuseReach" . }}
+{{- if and .Values.auth.keys (((.Values.config | default dict).auth | default dict).jwt | default dict).keys }}
+{{- fail "config.auth.jwt.keys: would take the place of those of auth.keys: list all in one of the two" }}
+{{- end }}
 {{- if and .Values.auth.keys ($config.auth | default dict).allow_anonymous }}
 {{- fail "config.auth.allow_anonymous: lets everybody do everything, and auth.keys has keys: leave out one of the two" }}
 {{- end }}
@@ -43,8 +46,8 @@
 {{- if and (or $disk.path .Values.log.disk.enabled) $url }}
 {{- fail "log.disk.enabled: log.jetstream.url is set too, and there is one log: leave out one of the two" }}
 {{- end }}
-{{- if and $url (regexMatch "://[^/@,]*:[^$@/,][^@/,]*@" $url) }}
-{{- fail "log.jetstream.url: has a password in it, which would stand in a ConfigMap: write ${NAME} and set that variable from a Secret with extraEnv" }}
+{{- if and $url (regexMatch `://([^/@,]*:)?[^$@/,:][^/@,:]*@` $url) }}
+{{- fail "log.jetstream.url: has a password or a token in it, which would stand in a ConfigMap: write ${NAME} and set that variable from a Secret with extraEnv" }}
 {{- end }}
 {{- if and $disk.path $disk.max_bytes }}
 {{- $volume := include "bridge.bytes" .Values.log.disk.size | int64 }}

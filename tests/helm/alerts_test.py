@@ -160,6 +160,15 @@ class Promtool(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             chart.must_run([chart.PROMTOOL, "check", "rules", str(self.rules(folder))])
 
+    def test_promtool_takes_what_the_dashboard_asks(self):
+        expressions = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+        asked = [expression.replace("$__rate_interval", "5m") for expression in expressions]
+        rules = [{"record": f"panel:{index}", "expr": expression} for index, expression in enumerate(asked)]
+        with tempfile.TemporaryDirectory() as folder:
+            file = pathlib.Path(folder, "rules.json")
+            file.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": rules}]}), "utf-8")
+            chart.must_run([chart.PROMTOOL, "check", "rules", str(file)])
+
     def test_alerts_fire_when_they_should_and_only_then(self):
         cases = [test_case(name, *case) for table in (FIRES, QUIET) for name, case in table.items()]
         with tempfile.TemporaryDirectory() as folder:

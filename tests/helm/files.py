@@ -40,18 +40,31 @@ def content(name, algorithm):
 
 
 def make(manifests, root):
-    """Makes under `root` what the pod has under /etc/sse-bridge, as its volumes say."""
+    """Makes under `root` what the bridge's pod has under /etc/sse-bridge, as its volumes say."""
     keys = manifests.configuration.get("auth", {}).get("jwt", {}).get("keys", [])
     algorithms = {file: key["algorithm"] for key in keys for file in (key.get("secret_file"), key.get("public_key_file")) if file}
-    volumes = {volume["name"]: volume for volume in manifests.pod["volumes"]}
-    for mount in manifests.container["volumeMounts"]:
-        volume = volumes.get(mount["name"], {}).get("secret")
-        if volume is None:
-            continue
-        items = volume.get("items")
-        names = [item["path"] for item in items] if items else manifests.one("Secret", volume["secretName"])["data"]
-        for name in names:
-            path = f"{mount['mountPath']}/{name}"
-            target = pathlib.Path(root + path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(content(name, algorithms.get(path)), "utf-8")
+    for path in mounted(manifests.pod, lambda secret: manifests.one("Secret", secret)["data"]):
+        write_new(root + path, content(path.rpartition("/")[2], algorithms.get(path)))
+
+
+def make_volumes(pod, root):
+    """Makes under `root` what another pod has from its volumes; what the bridge's has too is there already, and stays."""
+    for path in mounted(pod, lambda secret: []):
+        if not pathlib.Path(root + path).exists():
+            write_new(root + path, content(path.rpartition("/")[2], None))
+
+
+def mounted(pod, names_in):
+    """The paths of the files that a pod has from Secrets. `names_in` says what is in a Secret of which all is mounted."""
+    volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"] if "secret" in volume}
+    for mount in pod["containers"][0]["volumeMounts"]:
+        if mount["name"] in volumes:
+            secret = volumes[mount["name"]]
+            items = secret.get("items")
+            for name in [item["path"] for item in items] if items else names_in(secret["secretName"]):
+                yield f"{mount['mountPath']}/{name}"
+
+
+def write_new(path, text):
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(path).write_text(text, "utf-8")

@@ -37,8 +37,9 @@ REFUSED = {
     ),
     "a password in a ConfigMap": (
         {"log": {"jetstream": {"url": "nats://bridge:hunter2@nats:4222"}}},
-        "log.jetstream.url: has a password in it, which would stand in a ConfigMap: write ${NAME}",
+        "log.jetstream.url: has a password or a token in it, which would stand in a ConfigMap: write ${NAME}",
     ),
+    "a token in a ConfigMap": ({"config": {"log": {"jetstream": {"url": "nats://a,nats://s3cr3t@nats:4222"}}}}, "log.jetstream.url: has a password"),
     "a volume that the log outgrows": (
         {**DISK, "config": {"log": {"disk": {"max_bytes": "20GiB"}}}},
         "log.disk.size: 32Gi is too small: the log's file takes up to three times config.log.disk.max_bytes, which is 20GiB",
@@ -90,6 +91,13 @@ REFUSED = {
         {"ingress": {"preset": "alb", "http": {"enabled": True}}},
         "ingress.preset: the load balancer asks the admin port whether a pod is ready",
     ),
+    "keys in two places": (
+        {
+            "auth": {"keys": [{"algorithm": "HS256", "existingSecret": "key"}]},
+            "config": {"auth": {"jwt": {"keys": [{"algorithm": "HS256", "secret_file": "/etc/key"}]}}},
+        },
+        "config.auth.jwt.keys: would take the place of those of auth.keys: list all in one of the two",
+    ),
     "keys beside no authentication": (
         {"auth": {"keys": [{"algorithm": "HS256", "existingSecret": "key"}]}, "config": {"auth": {"allow_anonymous": True}}},
         "config.auth.allow_anonymous: lets everybody do everything, and auth.keys has keys",
@@ -130,6 +138,7 @@ class Refusals(unittest.TestCase):
             {"replicas": 2, **JETSTREAM},
             {"replicas": 2, "config": {"log": {"jetstream": {"url": "nats://nats:4222"}}}, "autoscaling": {"enabled": True}},
             {"log": {"jetstream": {"url": "nats://bridge:${NATS_PASSWORD}@nats-0:4222,nats://nats-1:4222"}}},
+            {"log": {"jetstream": {"url": "nats://${NATS_TOKEN}@nats-0:4222"}}},
             {"config": {"logging": {"level": "${LEVEL}"}}},
             {"global": {"anything": "of a chart around it"}},
         ]:
