@@ -32,7 +32,8 @@ def scrape():
         with open(pathlib.Path(folder, "log"), "w+", encoding="utf-8") as log, subprocess.Popen(command, stderr=log) as bridge:
             try:
                 address = eventually(lambda: re.search(r"\blistening\b.*\badmin=(\S+)", pathlib.Path(log.name).read_text("utf-8")))[1]
-                with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as page:
+                direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+                with direct.open(f"http://{address}/metrics", timeout=10) as page:
                     return page.read().decode()
             finally:
                 bridge.terminate()

@@ -1,6 +1,7 @@
 """The chart renders in all its cases, into objects that the API's types know to the last field."""
 
 import pathlib
+import re
 import tempfile
 import unittest
 
@@ -44,6 +45,13 @@ class Render(unittest.TestCase):
         (key,) = manifests.configuration["auth"]["jwt"]["keys"]
         self.assertEqual(key, {"algorithm": "HS256", "secret_file": "/etc/sse-bridge/secrets/hs256"})
         self.assertNotIn("log", manifests.configuration)
+
+    def test_what_the_readme_shows_renders(self):
+        snippets = re.findall(r"^```yaml\n(.*?)^```$", (chart.CHART / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        self.assertGreater(len(snippets), 2)
+        for snippet in snippets:
+            with self.subTest(snippet):
+                chart.render(chart.read_yaml(snippet))
 
     def test_what_helm_prints_tells_how_to_try_it(self):
         notes = chart.notes("defaults")
