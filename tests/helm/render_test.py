@@ -1,4 +1,4 @@
-"""The chart renders in all its cases, into objects that the API's types know to the last field."""
+"""The chart renders in all its cases, into objects that the API's types know to the last field and pods that pass the standard "restricted"."""
 
 import pathlib
 import re
@@ -32,6 +32,10 @@ class Render(unittest.TestCase):
         with self.assertRaisesRegex(AssertionError, 'unknown field "spec.template.spec.containers\\[0\\].ports\\[0\\].prot"'):
             text = chart.template("defaults").stdout.replace("protocol: TCP}\n", "prot: TCP}\n")
             chart.must_run([chart.STRICT], input=text)
+
+    def test_a_pod_that_is_not_restricted_is_found(self):
+        with self.assertRaisesRegex(AssertionError, "not restricted: allowPrivilegeEscalation != false"):
+            chart.render({"securityContext": {"allowPrivilegeEscalation": True}})
 
     def test_without_values_there_is_one_closed_pod(self):
         manifests = chart.rendered("defaults")

@@ -5,8 +5,10 @@ go 1.24.0
 require (
 	github.com/cert-manager/cert-manager v1.17.4
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.80.1
-	k8s.io/apimachinery v0.33.6
-	k8s.io/client-go v0.33.6
+	k8s.io/api v0.33.7
+	k8s.io/apimachinery v0.33.7
+	k8s.io/client-go v0.33.7
+	k8s.io/pod-security-admission v0.33.7
 	sigs.k8s.io/gateway-api v1.3.0
 	sigs.k8s.io/yaml v1.4.0
 )
@@ -22,8 +24,8 @@ require (
 	golang.org/x/net v0.39.0 // indirect
 	golang.org/x/text v0.24.0 // indirect
 	gopkg.in/inf.v0 v0.9.1 // indirect
-	k8s.io/api v0.33.6 // indirect
 	k8s.io/apiextensions-apiserver v0.32.3 // indirect
+	k8s.io/component-base v0.33.7 // indirect
 	k8s.io/klog/v2 v2.130.1 // indirect
 	k8s.io/utils v0.0.0-20241210054802-24370beab758 // indirect
 	sigs.k8s.io/json v0.0.0-20241014173422-cfa47c3a1cc8 // indirect

@@ -1,6 +1,6 @@
-// strict reads manifests as YAML on standard input and checks each against its Go type, as the API server does with strict validation: unknown and
-// repeated fields are errors, and so are kinds that it does not know. What it writes is the manifests as one JSON array, for tests that look into
-// them; with --yaml it checks nothing and writes any YAML documents so.
+// strict reads manifests as YAML on standard input and checks each as the API server does: against its Go type, where unknown and repeated fields
+// and unknown kinds are errors, and its pods against the Pod Security Standard "restricted". What it writes is the manifests as one JSON array, for
+// tests that look into them; with --yaml it checks nothing and writes any YAML documents so.
 package main
 
 import (
@@ -43,7 +43,7 @@ func fail(err error) {
 	os.Exit(1)
 }
 
-// newCheck returns a function that decodes a manifest into its Go type.
+// newCheck returns a function that decodes a manifest into its Go type and looks at its pod.
 func newCheck() func([]byte) error {
 	types := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
@@ -53,10 +53,17 @@ func newCheck() func([]byte) error {
 			fail(err)
 		}
 	}
+	checkPod, err := newPodCheck()
+	if err != nil {
+		fail(err)
+	}
 	decoder := serializer.NewCodecFactory(types, serializer.EnableStrict).UniversalDeserializer()
 	return func(document []byte) error {
-		_, _, err := decoder.Decode(document, nil, nil)
-		return err
+		object, _, err := decoder.Decode(document, nil, nil)
+		if err != nil {
+			return err
+		}
+		return checkPod(object)
 	}
 }
 
