@@ -11,14 +11,17 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
+#include "absl/time/time.h"
 
 #include "bridge/config/config.h"
 #include "bridge/config/validate_auth.h"
 #include "bridge/config/validate_tls.h"
 #include "bridge/descriptors.h"
+#include "bridge/health.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/open_log.h"
 #include "bridge/ops/logging.h"
+#include "bridge/self_test_command.h"
 #include "bridge/server.h"
 #include "bridge/token_command.h"
 
@@ -32,6 +35,7 @@ constexpr int kExitEndedAtOnce = 128 + SIGTERM;
 struct Arguments {
   bridge::config::Source source;
   bool is_check = false;
+  bool is_health = false;
 };
 
 int Fail(const absl::Status& status, int code) {
@@ -48,6 +52,24 @@ int MakeToken(const bridge::TokenCommand& command) {
   return 0;
 }
 
+// What the container's health check shows, and whether it is one.
+int AnswerHealth(const bridge::config::Source& source) {
+  if (const absl::Status healthy = bridge::CheckHealth(source); !healthy.ok()) {
+    return Fail(healthy, kExitFailed);
+  }
+  std::puts("ready");
+  return 0;
+}
+
+int RunSelfTest(const bridge::SelfTestCommand& command, const bridge::config::Source& source) {
+  const absl::StatusOr<absl::Duration> way = command.Run(source);
+  if (!way.ok()) {
+    return Fail(way.status(), kExitFailed);
+  }
+  std::printf("the event came after %s\n", absl::FormatDuration(absl::Trunc(*way, absl::Microseconds(1))).c_str());
+  return 0;
+}
+
 // The arguments; where there is nothing to be run, the exit code.
 std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
   CLI::App app("sse-bridge: backends publish events over gRPC, browsers receive them as Server-Sent Events.");
@@ -61,13 +83,17 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
       ->expected(1)
       ->take_all();
   app.add_flag("--check-config", arguments->is_check, "Checks the configuration and exits.");
+  app.add_flag("--health", arguments->is_health,
+               "Asks the bridge that runs on this machine with this configuration whether it is ready (/readyz).");
+  const bridge::SelfTestCommand self_test(&app);
   const bridge::TokenCommand token(&app);
   app.footer(
       "Without a file it runs with a log in memory, without authentication, on loopback addresses.\n"
       "SIGTERM: drains (drain.delay, drain.window), then exits 0. SIGINT: the same without the delay. A second one: "
       "exits at once.\n"
       "Exit codes: 0 drained, 1 could not start (an address is taken, too few files may be open, ...), 2 wrong "
-      "arguments or configuration, 143 ended at once.");
+      "arguments or configuration, 143 ended at once.\n"
+      "--health and --self-test: 0 it is so, 1 it is not, and one line says why.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -78,6 +104,12 @@ std::optional<int> ParseArguments(int argc, char** argv, Arguments* arguments) {
   }
   if (config->count() > 0) {
     arguments->source.path = path;
+  }
+  if (arguments->is_health) {
+    return AnswerHealth(arguments->source);
+  }
+  if (self_test.IsCalled()) {
+    return RunSelfTest(self_test, arguments->source);
   }
   return std::nullopt;
 }

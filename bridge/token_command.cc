@@ -1,6 +1,5 @@
 #include "bridge/token_command.h"
 
-#include <cstddef>
 #include <optional>
 #include <utility>
 
@@ -9,15 +8,13 @@
 
 #include "bridge/auth/algorithm.h"
 #include "bridge/auth/signing_key.h"
-#include "bridge/auth/watched_file.h"
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/value_syntax.h"
+#include "bridge/option_file.h"
 
 namespace bridge {
 namespace {
-
-constexpr size_t kKeyFileBytesMax = size_t{64} << 10;
 
 absl::Status About(const std::string& what, const absl::Status& status) {
   return absl::Status(status.code(), absl::StrCat(what, " ", status.message()));
@@ -86,12 +83,8 @@ absl::StatusOr<std::string> TokenCommand::Mint(absl::Time now) const {
     return About(absl::StrCat("--ttl: ", base::Quoted(ttl_)), ttl.status());
   }
   ASSIGN_OR_RETURN(const std::optional<auth::Algorithm> algorithm, AlgorithmOf(algorithm_));
-  auth::WatchedFile file(key_file_, kKeyFileBytesMax);
-  const absl::StatusOr<std::optional<std::string>> bytes = file.ReadIfChanged();
-  if (!bytes.ok()) {
-    return About("--key:", bytes.status());
-  }
-  absl::StatusOr<auth::SigningKey> key = auth::SigningKey::Parse(bytes->value_or(""), algorithm);
+  ASSIGN_OR_RETURN(const std::string bytes, ReadOptionFile("--key", key_file_));
+  absl::StatusOr<auth::SigningKey> key = auth::SigningKey::Parse(bytes, algorithm);
   if (!key.ok()) {
     return About(absl::StrCat("--key: ", key_file_), key.status());
   }

@@ -73,17 +73,7 @@ absl::Status ApplyOverride(const std::string& override_text, v1::Config& config)
   return ReadSection(*node, yaml, config);
 }
 
-}  // namespace
-
-absl::StatusOr<v1::Config> Load(const Source& source) {
-  if (!source.path.has_value()) {
-    return LoadText("", "the configuration", source.overrides);
-  }
-  ASSIGN_OR_RETURN(const std::string text, ReadFile(*source.path));
-  return LoadText(text, *source.path, source.overrides);
-}
-
-absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& name,
+absl::StatusOr<v1::Config> ReadText(absl::string_view text, const std::string& name,
                                     const std::vector<std::string>& overrides) {
   v1::Config config;
   RETURN_IF_ERROR(SetDefaults(config));
@@ -91,10 +81,35 @@ absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& n
   for (const std::string& override_text : overrides) {
     RETURN_IF_ERROR(ApplyOverride(override_text, config));
   }
-  if (const absl::Status status = Validate(config); !status.ok()) {
+  return config;
+}
+
+// Adds the check of the whole.
+absl::StatusOr<v1::Config> Checked(absl::StatusOr<v1::Config> config, const std::string& name) {
+  RETURN_IF_ERROR(config.status());
+  if (const absl::Status status = Validate(*config); !status.ok()) {
     return absl::Status(status.code(), absl::StrCat(name, ": ", status.message()));
   }
   return config;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Config> Load(const Source& source) {
+  return Checked(Read(source), source.path.value_or("the configuration"));
+}
+
+absl::StatusOr<v1::Config> Read(const Source& source) {
+  if (!source.path.has_value()) {
+    return ReadText("", "the configuration", source.overrides);
+  }
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(*source.path));
+  return ReadText(text, *source.path, source.overrides);
+}
+
+absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& name,
+                                    const std::vector<std::string>& overrides) {
+  return Checked(ReadText(text, name, overrides), name);
 }
 
 }  // namespace bridge::config

@@ -27,7 +27,10 @@ struct Source {
 // cannot be read.
 absl::StatusOr<v1::Config> Load(const Source& source);
 
-// The same for a text instead of a file; `name` stands for the file in errors.
+// The same, where only each field is checked: for who asks a bridge that runs, perhaps with more overrides than these.
+absl::StatusOr<v1::Config> Read(const Source& source);
+
+// Load for a text instead of a file; `name` stands for the file in errors.
 absl::StatusOr<v1::Config> LoadText(absl::string_view text, const std::string& name,
                                     const std::vector<std::string>& overrides);
 
