@@ -64,9 +64,10 @@ ClientAddress ClientAddresses::Find(const IpAddress& peer, const httplib::Reques
     }
     return {.address = peer, .is_one_clients = peer.IsPublic()};
   }
-  for (size_t line = request.get_header_value_count(HeaderName()); line > 0; --line) {
-    const std::string value = request.get_header_value(HeaderName(), line - 1);
-    const std::vector<absl::string_view> elements = absl::StrSplit(value, ',');
+  const auto [first, end] = request.headers.equal_range(HeaderName());
+  for (auto line = end; line != first;) {
+    --line;
+    const std::vector<absl::string_view> elements = absl::StrSplit(line->second, ',');
     for (auto element = elements.rbegin(); element != elements.rend(); ++element) {
       const absl::string_view text = absl::StripAsciiWhitespace(*element);
       const std::optional<IpAddress> address = ParseNode(header_ == Header::kForwarded ? ForOf(text) : text);
