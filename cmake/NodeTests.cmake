@@ -36,3 +36,14 @@ function(bridge_node_test name)
   set_tests_properties(${kind}/${name} PROPERTIES LABELS "${kind};${arg_LABELS}" TIMEOUT ${arg_TIMEOUT}
     ENVIRONMENT "BRIDGE_BIN=${CMAKE_BINARY_DIR}/bin/sse-bridge")
 endfunction()
+
+# bridge_container_test(NAME)
+# NAME.test.mjs beside the calling CMakeLists.txt, run in a Docker engine by scripts/test-containers, which builds the images first; the test is
+# named NAME/NAME.
+function(bridge_container_test name)
+  if(NOT NODE_EXECUTABLE)
+    return()
+  endif()
+  add_test(NAME ${name}/${name} COMMAND ${PROJECT_SOURCE_DIR}/scripts/test-containers ${name})
+  set_tests_properties(${name}/${name} PROPERTIES LABELS "${name};long" TIMEOUT 3600 SKIP_RETURN_CODE 77 RUN_SERIAL ON)
+endfunction()

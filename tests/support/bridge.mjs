@@ -142,9 +142,9 @@ export async function makeCertificate() {
 const definition = protoLoader.loadSync('bridge/v1/publisher.proto', { includeDirs: [`${repository}proto`], keepCase: true, defaults: true });
 const { Publisher } = grpc.loadPackageDefinition(definition).bridge.v1;
 
-// One Publish stream, without reconnects.
-export function connectPublisher(address) {
-  const client = new Publisher(address, grpc.credentials.createInsecure());
+// One Publish stream, without reconnects; over TLS where there is an authority's certificate, in PEM.
+export function connectPublisher(address, authority) {
+  const client = new Publisher(address, authority ? grpc.credentials.createSsl(Buffer.from(authority)) : grpc.credentials.createInsecure());
   const stream = client.Publish();
   const waiting = [];
   let requests = 0;
