@@ -207,7 +207,6 @@ int Run(const Arguments& arguments) {
   bridge::ops::LogInfo("starting", {{"version", BRIDGE_VERSION},
                                     {"log", bridge::NameOf(bridge::KindOf(config->log()))},
                                     {"authentication", Authentication(*config)}});
-  std::signal(SIGPIPE, SIG_IGN);
 
   bridge::loop::EventLoop control;
   bridge::Server* running = nullptr;
@@ -225,6 +224,7 @@ int Run(const Arguments& arguments) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a peer that is gone is an error of the write
   Arguments arguments;
   if (const auto exit_code = ParseArguments(argc, argv, &arguments)) {
     return *exit_code;
