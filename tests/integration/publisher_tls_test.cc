@@ -1,6 +1,4 @@
 #include <arpa/inet.h>
-#include <filesystem>
-#include <fstream>
 #include <memory>
 #include <netinet/in.h>
 #include <string>
@@ -16,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/certificates.h"
+#include "tests/support/files.h"
 #include "tests/support/publisher.h"
 #include "tests/support/raw_http.h"
 #include "tests/support/temp_dir.h"
@@ -43,10 +42,8 @@ class TlsFiles {
   }
   // Returns the path.
   std::string WriteFile(const std::string& name, const std::string& content) const {
-    // As a renamed file, so that it is never half there.
     const std::string path = directory_.path() + "/" + name;
-    std::ofstream(path + ".new") << content;
-    std::filesystem::rename(path + ".new", path);
+    ReplaceFile(path, content);
     return path;
   }
   std::vector<std::string> Settings() const {

@@ -2,13 +2,13 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_join.h"
+#include "tests/support/files.h"
 
 #include "bridge/auth/openssl.h"
 
@@ -86,15 +86,6 @@ CertificateFolder::CertificateFolder(const IssuedCertificate& certificate, const
 void CertificateFolder::Replace(const IssuedCertificate& certificate) const {
   ReplaceFile(certificate_file(), certificate.certificate_pem);
   ReplaceFile(key_file(), certificate.key_pem);
-}
-
-void ReplaceFile(const std::string& path, const std::string& content) {
-  const std::string fresh = path + ".new";
-  std::ofstream(fresh, std::ios::binary) << content;
-  if (std::rename(fresh.c_str(), path.c_str()) != 0) {
-    std::perror(path.c_str());
-    std::abort();
-  }
 }
 
 }  // namespace bridge::test

@@ -57,7 +57,4 @@ class CertificateFolder {
   TempDir directory_;
 };
 
-// Puts a file with this content in the place of `path`, at once.
-void ReplaceFile(const std::string& path, const std::string& content);
-
 }  // namespace bridge::test

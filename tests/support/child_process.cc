@@ -3,15 +3,14 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
-#include <fstream>
 #include <signal.h>
-#include <sstream>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utility>
 
 #include "tests/support/bridge_process.h"
+#include "tests/support/files.h"
 #include "tests/support/raw_http.h"
 
 namespace bridge::test {
@@ -63,11 +62,7 @@ void ChildProcess::Stop(int signal) {
   }
 }
 
-std::string ChildProcess::Log() const {
-  std::stringstream text;
-  text << std::ifstream(log_path_).rdbuf();
-  return text.str();
-}
+std::string ChildProcess::Log() const { return ReadFile(log_path_); }
 
 bool IsListening(uint16_t port) { return RawConnection(port).is_connected(); }
 

@@ -10,7 +10,6 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sstream>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tests/support/bridge_process.h"
+#include "tests/support/files.h"
 
 extern char** environ;
 
@@ -65,12 +65,7 @@ NatsServer::~NatsServer() {
 
 std::string NatsServer::url() const { return absl::StrCat("nats://", options_.user_info, "127.0.0.1:", port_); }
 
-std::string NatsServer::Log() const {
-  std::ifstream file(File("log"));
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
+std::string NatsServer::Log() const { return ReadFile(File("log")); }
 
 void NatsServer::Kill() {
   kill(pid_, SIGKILL);

@@ -1,9 +1,8 @@
 #include "tests/support/token_issuer.h"
 
-#include <fstream>
-
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "tests/support/files.h"
 #include "tests/support/tokens.h"
 
 namespace bridge::test {
@@ -12,10 +11,7 @@ TokenIssuer::TokenIssuer(absl::string_view secret) : secret_path_(dir_.path() + 
 
 void TokenIssuer::Change(absl::string_view secret) {
   secret_ = std::string(secret);
-  // Renamed into place, as those who write such files do.
-  const std::string fresh = secret_path_ + ".new";
-  std::ofstream(fresh) << secret_ << "\n";
-  std::filesystem::rename(fresh, secret_path_);
+  ReplaceFile(secret_path_, secret_ + "\n");
 }
 
 std::vector<std::string> TokenIssuer::Settings(const std::vector<std::string>& more) const {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/support/certificates.h"
+#include "tests/support/files.h"
 
 namespace bridge::auth {
 namespace {

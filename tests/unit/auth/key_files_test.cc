@@ -3,12 +3,13 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/files.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/tokens.h"
 
 namespace bridge::auth {
@@ -19,16 +20,9 @@ using ::testing::HasSubstr;
 
 class KeyFilesTest : public ::testing::Test {
  protected:
-  KeyFilesTest() : folder_(std::filesystem::temp_directory_path() / absl::StrCat("bridge-keys-", getpid())) {
-    std::filesystem::create_directories(folder_);
-  }
-  ~KeyFilesTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string PathOf(const std::string& name) const { return folder_ / name; }
-  // As careful writers do it, and Kubernetes: the file changes at once, and is another one.
+  std::string PathOf(const std::string& name) const { return absl::StrCat(folder_.path(), "/", name); }
   std::string Write(const std::string& name, const std::string& bytes) const {
-    std::ofstream(PathOf(name + ".new"), std::ios::binary) << bytes;
-    std::filesystem::rename(PathOf(name + ".new"), PathOf(name));
+    test::ReplaceFile(PathOf(name), bytes);
     return PathOf(name);
   }
 
@@ -45,7 +39,7 @@ class KeyFilesTest : public ::testing::Test {
     return false;
   }
 
-  const std::filesystem::path folder_;
+  const test::TempDir folder_;
   const std::string secret_ = std::string(32, 'a');
   const std::string other_secret_ = std::string(32, 'b');
 };
@@ -68,7 +62,7 @@ TEST_F(KeyFilesTest, ASecretIsTheFilesBytesWithoutOneLineFeedAtTheEnd) {
 TEST_F(KeyFilesTest, ErrorsNameTheFileAndSayWhatWouldBeRight) {
   const auto error = [&](const KeyFile& file) { return ErrorOf(KeyFiles::Open({file}, "").status()); };
   EXPECT_THAT(error(Secret(PathOf("none"))), AllOf(HasSubstr(PathOf("none")), HasSubstr("No such file")));
-  EXPECT_THAT(error(Secret(folder_)), HasSubstr("is no file"));
+  EXPECT_THAT(error(Secret(folder_.path())), HasSubstr("is no file"));
   EXPECT_THAT(error(Secret(Write("short", std::string(31, 'a') + "\n"))),
               AllOf(HasSubstr(PathOf("short")), HasSubstr("has 31 bytes; a secret for HS256 has at least 32")));
   EXPECT_THAT(error(Secret(Write("large", std::string(70'000, 'a')))), HasSubstr("is larger than 65536 bytes"));
