@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <string>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "tests/support/bridge_process.h"
 #include "tests/support/http_origin.h"
 #include "tests/support/tokens.h"
 
@@ -25,21 +25,10 @@
 namespace bridge::auth {
 namespace {
 
+using test::Eventually;
 using test::HttpOrigin;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-
-// True as soon as `condition` is; false where it is not within ten seconds.
-bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = base::MonotonicClock::now() + std::chrono::seconds(10);
-  while (!condition()) {
-    if (base::MonotonicClock::now() > deadline) {
-      return false;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
 
 // A key set with the same key under each of `kids`.
 std::string KeySetOf(const std::vector<std::string>& kids) {
@@ -256,7 +245,7 @@ TEST_F(JwksFetcherTest, NothingThatTheUrlSendsHurts) {
 TEST_F(JwksFetcherTest, AUrlThatHangsHoldsUpNobody) {
   answers_.Set([](int, const std::atomic<bool>& is_stopping) {
     while (!is_stopping) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));  // it hangs
     }
   });
   JwksFetcher::Options options = OptionsOf(origin_.url());

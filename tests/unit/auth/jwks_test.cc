@@ -91,8 +91,10 @@ TEST(JwksTest, KeysThatVerifyNothingHereAreIgnored) {
       absl::StrReplaceAll(good, {{"P-256", "P-384"}}),
       absl::StrReplaceAll(good, {{R"("x": ")", R"("x": "=)"}}),
       absl::StrReplaceAll(good, {{R"("y")", R"("z")"}}),
-      R"({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a1"})",
-      R"({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5aw"})",
+      R"({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", )"
+      R"("y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a1"})",
+      R"({"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", )"
+      R"("y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5aw"})",
       R"({"kty": "OKP", "crv": "X25519", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"})",
       R"({"kty": "OKP", "crv": "Ed25519", "x": "AAAA"})",
       absl::StrCat(R"({"kty": "RSA", "e": "AQAB", "n": ")", std::string(4000, 'A'), "\"}"),

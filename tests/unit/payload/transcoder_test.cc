@@ -1,13 +1,9 @@
 #include "bridge/payload/transcoder.h"
 
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 #include <string>
 #include <thread>
-#include <unistd.h>
 #include <utility>
 #include <vector>
 
@@ -26,6 +22,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "tests/support/files.h"
 
 namespace bridge::payload {
 namespace {
@@ -41,17 +38,11 @@ using ::testing::HasSubstr;
 // Made by protoc of tests/support/shop.proto and legacy.proto, and of money.proto with them.
 std::string ShopSet() { return getenv("BRIDGE_SHOP_DESCRIPTORS"); }
 
-std::string Read(const std::string& path) {
-  std::stringstream content;
-  content << std::ifstream(path, std::ios::binary).rdbuf();
-  return content.str();
-}
-
 class TranscoderTest : public ::testing::Test {
  protected:
   TranscoderTest() {
     FileDescriptorSet set;
-    EXPECT_TRUE(set.ParseFromString(Read(ShopSet())));
+    EXPECT_TRUE(set.ParseFromString(test::ReadFile(ShopSet())));
     for (const google::protobuf::FileDescriptorProto& file : set.file()) {
       EXPECT_NE(pool_.BuildFile(file), nullptr);
     }
@@ -372,7 +363,8 @@ TEST_F(TranscoderTest, UnknownFieldsAreLeftOut) {
 
 TEST_F(TranscoderTest, APackedMessageMayHoldOthers) {
   EXPECT_EQ(TextOf(ShopEvent("shop.Order", R"(detail { type_url: "x.example/shop.Money" value: "\n\003EUR" }
-                                              details { [type.googleapis.com/google.protobuf.Value] { bool_value: true } } details {})")),
+                                            details { [type.googleapis.com/google.protobuf.Value] { bool_value: true } }
+                                            details {})")),
             R"({"detail":{"@type":"x.example/shop.Money","currencyCode":"EUR"},)"
             R"("details":[{"@type":"type.googleapis.com/google.protobuf.Value","value":true},{}]})");
   EXPECT_EQ(ErrorOf(ShopEvent("shop.Order", R"(detail { type_url: "x/shop.Parcel" value: "" })")),
@@ -482,96 +474,6 @@ TEST_F(TranscoderTest, IsUsedByManyThreads) {
   for (std::thread& thread : threads) {
     thread.join();
   }
-}
-
-class DescriptorSetsTest : public ::testing::Test {
- protected:
-  DescriptorSetsTest() : directory_(absl::StrCat(::testing::TempDir(), "/descriptor_sets_test_", getpid())) {
-    std::filesystem::create_directory(directory_);
-    EXPECT_TRUE(shop_.ParseFromString(Read(ShopSet())));
-  }
-  ~DescriptorSetsTest() override { std::filesystem::remove_all(directory_); }
-
-  std::string Written(const std::string& name, const std::string& bytes) {
-    std::ofstream(directory_ / name, std::ios::binary) << bytes;
-    return directory_ / name;
-  }
-
-  static std::string ErrorOf(const std::vector<std::string>& files) {
-    const absl::Status status = Transcoder::Create({.descriptor_set_files = files}).status();
-    EXPECT_FALSE(status.ok());
-    return std::string(status.message());
-  }
-
-  google::protobuf::FileDescriptorProto& ShopFile(const std::string& name) {
-    for (google::protobuf::FileDescriptorProto& file : *shop_.mutable_file()) {
-      if (file.name() == name) {
-        return file;
-      }
-    }
-    ADD_FAILURE() << name;
-    return *shop_.add_file();
-  }
-
-  const std::filesystem::path directory_;
-  FileDescriptorSet shop_;
-};
-
-TEST_F(DescriptorSetsTest, MayShareFilesThatAgree) {
-  const std::string again = Written("again.pb", shop_.SerializeAsString());
-  EXPECT_TRUE(Transcoder::Create({.descriptor_set_files = {ShopSet(), again, ShopSet()}}).ok());
-}
-
-TEST_F(DescriptorSetsTest, MayBeInAnyOrder) {
-  std::reverse(shop_.mutable_file()->pointer_begin(), shop_.mutable_file()->pointer_end());
-  EXPECT_TRUE(Transcoder::Create({.descriptor_set_files = {Written("reversed.pb", shop_.SerializeAsString())}}).ok());
-}
-
-TEST_F(DescriptorSetsTest, MayNotDisagree) {
-  ShopFile("money.proto").mutable_message_type(0)->mutable_field(0)->set_number(77);
-  const std::string other = Written("other.pb", shop_.SerializeAsString());
-  EXPECT_EQ(ErrorOf({ShopSet(), other}), absl::StrCat("payload.descriptor_sets: ", other, " and ", ShopSet(),
-                                                      " have different versions of money.proto"));
-}
-
-TEST_F(DescriptorSetsTest, NeedTheirImports) {
-  FileDescriptorSet alone;
-  *alone.add_file() = ShopFile("shop.proto");
-  const std::string path = Written("alone.pb", alone.SerializeAsString());
-  EXPECT_EQ(
-      ErrorOf({path}),
-      absl::StrCat(
-          "payload.descriptor_sets: ", path,
-          ": shop.proto imports money.proto, which no descriptor set has; make it with protoc --include_imports"));
-}
-
-TEST_F(DescriptorSetsTest, MayNotImportInACircle) {
-  ShopFile("money.proto").add_dependency("shop.proto");
-  EXPECT_THAT(ErrorOf({Written("circle.pb", shop_.SerializeAsString())}), HasSubstr("imports itself"));
-}
-
-TEST_F(DescriptorSetsTest, SayWhatIsWrongInThem) {
-  ShopFile("money.proto").mutable_message_type(0)->mutable_field(1)->set_number(1);
-  EXPECT_THAT(ErrorOf({Written("bad.pb", shop_.SerializeAsString())}),
-              AllOf(HasSubstr("bad.pb: money.proto: "), HasSubstr("Field number 1")));
-}
-
-TEST_F(DescriptorSetsTest, CannotReplaceTheWellKnownTypes) {
-  google::protobuf::FileDescriptorProto& file = ShopFile("google/protobuf/struct.proto");
-  file.mutable_message_type(0)->mutable_field(0)->set_name("other");
-  EXPECT_TRUE(Transcoder::Create({.descriptor_set_files = {Written("struct.pb", shop_.SerializeAsString())}}).ok());
-}
-
-TEST_F(DescriptorSetsTest, HaveToBeReadable) {
-  const std::string missing = directory_ / "missing.pb";
-  EXPECT_TRUE(absl::IsNotFound(Transcoder::Create({.descriptor_set_files = {missing}}).status()));
-  EXPECT_THAT(ErrorOf({missing}),
-              AllOf(HasSubstr(absl::StrCat("payload.descriptor_sets: ", missing)), HasSubstr("cannot be read")));
-  EXPECT_THAT(ErrorOf({directory_}), HasSubstr("cannot be read"));
-  for (const std::string& bytes : {std::string(), std::string("syntax = \"proto3\";"), std::string("\xFF\xFF")}) {
-    EXPECT_THAT(ErrorOf({Written("none.pb", bytes)}), HasSubstr("none.pb is no descriptor set; make it with protoc"));
-  }
-  EXPECT_THAT(ErrorOf({"/dev/zero"}), HasSubstr("is no descriptor set"));
 }
 
 }  // namespace
