@@ -11,6 +11,7 @@
 
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
+#include "bridge/http/rebuilt_head.h"
 
 namespace bridge::http {
 namespace {

@@ -49,11 +49,6 @@ inline constexpr size_t kLineBytesMax = 8192;
 // Parses a whole head, which ends with an empty line. The views in `head` are into `bytes`.
 std::optional<Refusal> ParseRequestHead(absl::string_view bytes, RequestHead* head);
 
-// The head as it is handed to the HTTP library: without the headers that the bridge has dealt with (framing, Expect,
-// Connection, Range) or that a client could use to forge what the library adds, and with the length of the whole body,
-// where there is one. It has no more headers than the client's.
-std::string RebuildHead(const RequestHead& head, size_t body_size);
-
 // The host of an authority "host:port" or "[::1]:port", without brackets; none where it is malformed.
 std::optional<absl::string_view> HostOfAuthority(absl::string_view authority);
 

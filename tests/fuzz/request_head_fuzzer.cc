@@ -6,6 +6,7 @@
 
 #include "absl/strings/string_view.h"
 
+#include "bridge/http/rebuilt_head.h"
 #include "bridge/http/request_head.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -56,36 +56,6 @@ TEST(RequestHead, HostIsTakenFromAnAuthority) {
   }
 }
 
-TEST(RequestHead, RebuiltHeadLeavesOutWhatHasBeenDealtWith) {
-  const std::string bytes =
-      "POST /e?a?b HTTP/1.1\r\nHost: a\r\nRange: bytes=0-\r\nTransfer-Encoding: chunked\r\nREMOTE_ADDR: 1\r\nExpect: "
-      "100-continue\r\nX: y\r\n\r\n";
-  RequestHead head;
-  ASSERT_FALSE(ParseRequestHead(bytes, &head));
-  EXPECT_EQ(RebuildHead(head, 5), "POST /e?a%3Fb HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 5\r\n\r\n");
-}
-
-TEST(RequestHead, RebuiltHeadHasWhatTheLibraryWouldTakeForASeparatorEscaped) {
-  const auto rebuilt = [](const std::string& target) {
-    RequestHead head;
-    const std::string bytes = absl::StrCat("GET ", target, " HTTP/1.1\r\nHost: a\r\n\r\n");
-    EXPECT_FALSE(ParseRequestHead(bytes, &head));
-    const std::string text = RebuildHead(head, 0);
-    return text.substr(4, text.find(" HTTP/") - 4);
-  };
-  EXPECT_EQ(rebuilt("/a=b=c"), "/a=b=c");
-  EXPECT_EQ(rebuilt("/e?a=b=c&d==e&f=?&g"), "/e?a=b%3Dc&d=%3De&f=%3F&g");
-}
-
-TEST(RequestHead, RebuiltHeadHasNoMoreHeadersThanTheClients) {
-  for (const absl::string_view bytes : {"GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
-                                        "POST / HTTP/1.0\r\n\r\n", "POST / HTTP/1.0\r\nContent-Length: 0\r\n\r\n"}) {
-    RequestHead head;
-    ASSERT_FALSE(ParseRequestHead(bytes, &head)) << bytes;
-    EXPECT_EQ(RebuildHead(head, 0), absl::StrCat(head.method, " / HTTP/1.0\r\n\r\n"));
-  }
-}
-
 TEST(RequestHead, OfOneByteLessOrOneByteChangedIsRefusedOrParsedButNeverReadBeyond) {
   const std::string bytes =
       "POST /events HTTP/1.1\r\nHost: example.com\r\nContent-Length: 12\r\nConnection: close\r\n\r\n";
