@@ -20,9 +20,11 @@
 
 // Assigns the value of the StatusOr `expr` to `lhs`, or returns its status.
 #define ASSIGN_OR_RETURN(lhs, expr) ASSIGN_OR_RETURN_INNER(BRIDGE_STATUS_CONCAT(status_or_, __LINE__), lhs, expr)
+// NOLINTBEGIN(bugprone-macro-parentheses): what is declared and assigned to cannot stand in any
 #define ASSIGN_OR_RETURN_INNER(result, lhs, expr) \
   auto result = (expr);                           \
   if (!result.ok()) {                             \
     return std::move(result).status();            \
   }                                               \
   lhs = *std::move(result)
+// NOLINTEND(bugprone-macro-parentheses)

@@ -68,7 +68,7 @@ absl::StatusOr<uint64_t> ParseNumber(const FieldDescriptor& field, absl::string_
 
 // Names of [A-Za-z0-9_-]+ with single dots between them.
 bool IsSubject(absl::string_view text) {
-  constexpr auto is_name = [](absl::string_view name) {
+  const auto is_name = [](absl::string_view name) {
     return !name.empty() &&
            std::ranges::all_of(name, [](unsigned char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; });
   };
@@ -77,7 +77,7 @@ bool IsSubject(absl::string_view text) {
 }
 
 absl::Status CheckText(const FieldDescriptor& field, absl::string_view text) {
-  constexpr auto is_control = [](unsigned char c) { return absl::ascii_iscntrl(c); };
+  const auto is_control = [](unsigned char c) { return absl::ascii_iscntrl(c); };
   if (text.empty()) {
     return absl::InvalidArgumentError("is empty");
   }

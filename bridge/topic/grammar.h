@@ -40,8 +40,8 @@ inline absl::string_view TakeToken(absl::string_view& rest) {
 struct TokenInText {
   absl::string_view token;
   // From 1.
-  size_t number;
-  bool is_last;
+  size_t number = 0;
+  bool is_last = false;
 };
 
 // How messages speak of a grammar.
