@@ -84,7 +84,8 @@ function(bridge_test path)
 endfunction()
 
 # bridge_fuzzer(NAME [DEPS ...])
-# The libFuzzer program of NAME_fuzzer.cc with the corpus NAME_corpus beside it. Without BRIDGE_FUZZ nothing is built.
+# The libFuzzer program of NAME_fuzzer.cc with the corpus NAME_corpus beside it, and the test fuzz/NAME, which runs it once on that corpus.
+# Without BRIDGE_FUZZ nothing is built.
 function(bridge_fuzzer name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "" "" "DEPS")
   if(NOT BRIDGE_FUZZ)
@@ -94,4 +95,6 @@ function(bridge_fuzzer name)
   target_link_libraries(${name}_fuzzer PRIVATE ${arg_DEPS} bridge_warnings)
   target_include_directories(${name}_fuzzer PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_options(${name}_fuzzer PRIVATE -fsanitize=fuzzer)
+  add_test(NAME fuzz/${name} COMMAND ${name}_fuzzer -runs=0 ${CMAKE_CURRENT_SOURCE_DIR}/${name}_corpus)
+  set_tests_properties(fuzz/${name} PROPERTIES LABELS fuzz TIMEOUT 60)
 endfunction()

@@ -49,6 +49,16 @@ if(BRIDGE_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)
 endif()
 
+if(BRIDGE_COVERAGE)
+  if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+    message(FATAL_ERROR "BRIDGE_COVERAGE needs clang (source-based coverage); use the preset coverage")
+  endif()
+  # The counters are written to the profile as they count, for many of the tests' bridges are killed.
+  add_compile_options(-fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic
+    "SHELL:-mllvm -runtime-counter-relocation")
+  add_link_options(-fprofile-instr-generate)
+endif()
+
 # Linked privately by each of our own targets, so that no library's or generated code is compiled with them.
 add_library(bridge_warnings INTERFACE)
 target_compile_options(bridge_warnings INTERFACE
