@@ -8,8 +8,8 @@ namespace {
 
 constexpr Grammar kPatternGrammar = {
     .name = "pattern",
-    .rule =
-        R"(tokens are [A-Za-z0-9_-]+, "*" or a last ">", with a dot between them, as in "orders.eu.42", "orders.*.created" or "orders.>")"};
+    .rule = R"(tokens are [A-Za-z0-9_-]+, "*" or a last ">", with a dot between them, as in "orders.eu.42", )"
+            R"("orders.*.created" or "orders.>")"};
 
 constexpr absl::string_view kAnyToken = "*";
 constexpr absl::string_view kAnyRest = ">";

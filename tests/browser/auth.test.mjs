@@ -152,7 +152,7 @@ async function publishThrough(tokens) {
   const until = site.tokens + tokens;
   await eventually(async () => {
     wanted.push(...await publish(1));
-    await sleep(20);
+    await sleep(20);  // the rate at which it publishes
     return site.tokens >= until;
   });
   wanted.push(...await publish(3));
@@ -202,7 +202,7 @@ test('event-source.js goes on exactly when it gets a token only after the last o
   site.isAway = true;
   await eventually(async () => {
     wanted.push(...await publish(1));
-    await sleep(20);
+    await sleep(20);  // the rate at which it publishes
     return (await expired()) === 1;
   });
   await state('connecting');

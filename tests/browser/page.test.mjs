@@ -104,7 +104,7 @@ describe('the page', () => {
     await page.getByRole('button', { name: 'Stop receiving' }).click();
     await isState(page, 'stopped');
     const received = await textOf(page, '#received');
-    await sleep(700);
+    await sleep(700);  // what would still come has had the time to
     assert.equal(await textOf(page, '#received'), received);
     await page.getByRole('button', { name: 'Receive again' }).click();
     await isState(page, 'open');
@@ -199,7 +199,7 @@ describe('the page', () => {
     const eventRows = (least) => behind.waitForFunction((count) => document.querySelectorAll('.fetch-row:not(.control)').length >= count, least);
     await eventRows(5);
     await behind.getByRole('button', { name: 'Abort' }).click();
-    await sleep(300);
+    await sleep(300);  // what would still come has had the time to
     await behind.getByRole('button', { name: 'Resume' }).click();
     await eventRows(30);
     proxy.cut();
@@ -277,7 +277,7 @@ describe('the page, when the bridge', () => {
     const bridge = await startBridge({ 'http.heartbeat': '400ms' });
     const page = await openPage(bridge.http);
     await isState(page, 'open');
-    await sleep(1500);
+    await sleep(1500);  // three heartbeats
     await isState(page, 'open');  // heartbeats are signs of life
     process.kill(bridge.pid, 'SIGSTOP');
     await isState(page, 'stale');

@@ -39,7 +39,7 @@ class SteadyPublisher {
             break;
           }
           sent = end;
-          absl::SleepFor(pause);
+          absl::SleepFor(pause);  // the rate at which it publishes
           continue;
         }
         const auto ack = call.NextAck();
@@ -52,7 +52,7 @@ class SteadyPublisher {
       }
       call.Cancel();
       call.Finish();
-      absl::SleepFor(absl::Milliseconds(20));
+      absl::SleepFor(absl::Milliseconds(20));  // a publisher's backoff
     }
   }
 

@@ -44,7 +44,7 @@ TEST(Lifecycle, SigtermDrains) {
 
   // The publisher is told, finishes, and gets every ack.
   std::thread finisher([&] {
-    absl::SleepFor(absl::Milliseconds(1200) - (absl::Now() - start));
+    absl::SleepFor(absl::Milliseconds(1200) - (absl::Now() - start));  // into the drain
     EXPECT_TRUE(call.Send("last", {TextEvent("a", "last")}));
     call.HalfClose();
     EXPECT_EQ(call.NextAck()->request_id(), "last");
@@ -156,7 +156,7 @@ TEST(Lifecycle, PublishersOfMaxAgeAreToldToReconnect) {
   PublishCall call(&publisher);
   ASSERT_TRUE(call.Send("x", {TextEvent("a", "x")}));
   ASSERT_TRUE(call.NextAck());
-  absl::SleepFor(absl::Milliseconds(1300));
+  absl::SleepFor(absl::Milliseconds(1300));  // past grpc.stream_max_age
   ASSERT_TRUE(call.Send("y", {TextEvent("a", "y")}));
   call.HalfClose();
   EXPECT_TRUE(call.Finish().ok());

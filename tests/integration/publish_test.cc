@@ -45,7 +45,7 @@ class Publish : public ::testing::Test {
     EXPECT_TRUE(Eventually(
         [&] {
           const int now = sent;
-          absl::SleepFor(absl::Milliseconds(500));
+          absl::SleepFor(absl::Milliseconds(500));  // whether it goes on is seen by then
           return std::exchange(before, now) == now && now > 0;
         },
         absl::Seconds(30)));

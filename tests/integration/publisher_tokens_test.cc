@@ -137,7 +137,7 @@ TEST_F(PublisherTokens, ThatExpireEndTheStreamAfterItsAcks) {
   int sent = 0;
   while (call.Send(absl::StrCat(sent), {TextEvent("a", "x")})) {
     ++sent;
-    absl::SleepFor(absl::Milliseconds(20));
+    absl::SleepFor(absl::Milliseconds(20));  // the rate at which it publishes
     ASSERT_LT(sent, 1000);
   }
   int acked = 0;
@@ -195,7 +195,7 @@ TEST_F(NothingIsOpen, WhoHasNoTokenIsToldSoAtOnce) {
 TEST(PublisherTokensOfAUrl, WhoseKeysAreNotThereYetAreAPassingRefusal) {
   const HttpOrigin origin([](int /*fd*/, const std::atomic<bool>& is_stopping) {
     while (!is_stopping) {
-      absl::SleepFor(absl::Milliseconds(10));
+      absl::SleepFor(absl::Milliseconds(10));  // it hangs
     }
   });
   const BridgeProcess bridge({"auth.jwt.jwks_url=" + origin.url()});

@@ -122,7 +122,7 @@ TEST_F(Requests, ChunkedBodyIsRead) {
   SseClient client(bridge_->http_port(), "/events?topic=none");
   RawConnection connection(bridge_->http_port());
   connection.Send(absl::StrCat(kPost, "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\n{\"top\r\n"));
-  absl::SleepFor(absl::Milliseconds(50));
+  absl::SleepFor(absl::Milliseconds(50));  // so that the rest comes in another packet
   connection.Send("c\r\nics\":[\"a\"]} \r\n0\r\nTrailer: x\r\n\r\n");
   EXPECT_THAT(connection.Receive(), StartsWith("HTTP/1.1 200"));
 }

@@ -220,7 +220,7 @@ TEST(SubscriberAuthKeys, AKeyThatIsBeingFetchedIsAPassingRefusalAndThenWorks) {
   std::atomic<bool> hangs{true};
   const HttpOrigin origin([&](int fd, const std::atomic<bool>& is_stopping) {
     while (hangs && !is_stopping) {
-      absl::SleepFor(absl::Milliseconds(5));
+      absl::SleepFor(absl::Milliseconds(5));  // it hangs
     }
     HttpOrigin::Send(fd, "200 OK", "Content-Type: application/json\r\n",
                      absl::StrCat(R"({"keys": [)", ToJwk(pair, R"(, "kid": "one")"), "]}"));

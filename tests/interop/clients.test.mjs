@@ -127,7 +127,7 @@ clients.forEach(({ name, skip, ...client }, index) => {
       const expected = [];
       for (let number = 0; number < 400; number += 10) {
         expected.push(...await stream.publish(number, 10));
-        await sleep(20);
+        await sleep(20);  // so that the cuts come in between
       }
       await stream.finish(expected);
       t.diagnostic(`${stream.proxy.accepted} connections`);

@@ -86,7 +86,7 @@ describe('behind a buffering nginx', () => {
   test('a quiet stream lives longer than the read timeout of nginx, by its heartbeats', async () => {
     const stream = subscribe(url('topic=quiet'));
     await stream.next();
-    await sleep(2500);
+    await sleep(2500);  // longer than that timeout
     await publisher.publish([{ topic: 'quiet', text: 'still there' }]);
     assert.equal((await nextEvent(stream)).data, 'still there');
     await stream.return();

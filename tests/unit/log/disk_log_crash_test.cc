@@ -77,7 +77,7 @@ class DiskLogCrash : public test::DiskLogTest, public testing::WithParamInterfac
       AppendUntilKilled(next, ends[1]);
     }
     close(ends[1]);
-    absl::SleepFor(time);
+    absl::SleepFor(time);  // it is killed at any moment
     EXPECT_EQ(kill(child, SIGKILL), 0);
     std::vector<Ack> acks;
     for (Ack ack; read(ends[0], &ack, sizeof(ack)) == sizeof(ack);) {

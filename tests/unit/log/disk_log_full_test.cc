@@ -81,7 +81,7 @@ class DiskLogFull : public test::DiskLogTest, public testing::WithParamInterface
     const absl::Time deadline = absl::Now() + absl::Seconds(20);
     while (!Append(MakeRecords(1)).Wait().ok()) {
       ASSERT_LT(absl::Now(), deadline) << log().health();
-      absl::SleepFor(absl::Milliseconds(10));
+      absl::SleepFor(absl::Milliseconds(10));  // a publisher's backoff
     }
   }
 
