@@ -221,7 +221,8 @@ void AddGrpcConnections(const MetricsSources& sources, Page* page) {
   page->Counter("grpc_connections_total", "Connections of the gRPC port that have been accepted.")
       .Value(metrics.accepted.value());
   page->Gauge("grpc_connections", "Connections of the gRPC port that are open.").Value(metrics.open.value());
-  page->Counter("grpc_connections_cut_total", "Connections of the gRPC port that took what no publisher does, by what.");
+  page->Counter("grpc_connections_cut_total",
+                "Connections of the gRPC port that took what no publisher does, by what.");
   for (size_t i = 0; i < Guard::kReasons; ++i) {
     page->Value(metrics.cut[i].value(), {Label("reason", Guard::NameOf(static_cast<Guard::Reason>(i)))});
   }

@@ -144,9 +144,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
   Hook turn_hook_;
 
  public:
-  using List =
-      boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Hook, &Connection::hook_>,
-                             boost::intrusive::constant_time_size<false>>;
+  using List = boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Hook, &Connection::hook_>,
+                                      boost::intrusive::constant_time_size<false>>;
 };
 
 // The connections of a loop whose next request is there already, and which let others have their turn first.

@@ -31,10 +31,7 @@ constexpr std::array kRounds = {
 }  // namespace
 
 RoomMaker::RoomMaker(loop::EventLoop* loop, std::vector<ConnectionContext*> contexts, TlsHandshakes* handshakes)
-    : loop_(loop),
-      contexts_(std::move(contexts)),
-      handshakes_(handshakes),
-      self_(std::make_shared<RoomMaker*>(this)) {}
+    : loop_(loop), contexts_(std::move(contexts)), handshakes_(handshakes), self_(std::make_shared<RoomMaker*>(this)) {}
 
 RoomMaker::~RoomMaker() {
   loop_->AssertOnLoop();

@@ -4,7 +4,6 @@
 #include <cassert>
 #include <utility>
 
-
 namespace bridge::hub {
 namespace {
 

@@ -56,8 +56,8 @@ class Transcoder {
 
   absl::Status PrintPacked(const google::protobuf::Any& message, BoundedOutput& output, JsonEstimate& estimate) const;
   // The errors go on from the name of the part that they are about.
-  absl::Status PrintMessage(const google::protobuf::Descriptor& type, absl::string_view bytes,
-                            BoundedOutput& output, JsonEstimate& estimate) const;
+  absl::Status PrintMessage(const google::protobuf::Descriptor& type, absl::string_view bytes, BoundedOutput& output,
+                            JsonEstimate& estimate) const;
 
   std::unique_ptr<const TypeRegistry> types_;
   size_t bytes_max_;

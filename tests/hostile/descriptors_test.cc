@@ -146,8 +146,8 @@ class DescriptorsOfHandshakes : public TlsTest {
     bridge.LimitOpenFiles(kOpenFilesMax);
     Crowd crowd({.port = bridge.http_port(), .size = kCrowd});
     crowd.Send(first_bytes);
-    ASSERT_TRUE(Eventually(
-        [&] { return bridge.Metric("sse_bridge_http_tls_handshakes_total{result=\"gave_way\"}") > 0; }));
+    ASSERT_TRUE(
+        Eventually([&] { return bridge.Metric("sse_bridge_http_tls_handshakes_total{result=\"gave_way\"}") > 0; }));
     for (int i = 0; i < 20; ++i) {
       const absl::Time start = absl::Now();
       EXPECT_EQ(Fetch(bridge.http_port(), "GET", "/nothing", "", "", &client_).status, 404);

@@ -131,8 +131,8 @@ TEST(Limits, PatternsOfAllStreamsTakeSoMuchMemoryTogether) {
   EXPECT_GE(bridge.Metric("sse_bridge_pattern_bytes"), 1 << 20);
   EXPECT_EQ(bridge.Metric("sse_bridge_event_streams_refused_total{reason=\"overloaded\"}"), 1);
   EXPECT_THAT(bridge.Log(), HasSubstr("limit_reached limit=limits.pattern_bytes"));
-  const HttpResponse post = Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n",
-                                  R"({"topics":["b"]})");
+  const HttpResponse post =
+      Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n", R"({"topics":["b"]})");
   EXPECT_EQ(post.status, 503);
   EXPECT_THAT(post.body, HasSubstr("limits.pattern_bytes"));
 

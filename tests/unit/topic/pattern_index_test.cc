@@ -130,8 +130,8 @@ TEST_F(PatternIndexTest, HoldsManyValuesUnderOnePattern) {
 }
 
 TEST_F(PatternIndexTest, PatternsPartWhereTheirTokensDo) {
-  const std::vector<std::string> patterns = {"*.a.b.c",   "*.a.b.d", "*.a",  "*.a.b.c.>", "*.a.*.c", "*.a.>",
-                                             "*.a.b.c.*", "*.>",     "a.>",  "a.b.>",     "a.b.*.d", "a.b.*"};
+  const std::vector<std::string> patterns = {"*.a.b.c",   "*.a.b.d", "*.a", "*.a.b.c.>", "*.a.*.c", "*.a.>",
+                                             "*.a.b.c.*", "*.>",     "a.>", "a.b.>",     "a.b.*.d", "a.b.*"};
   for (const std::string& pattern : patterns) {
     Add(pattern, anna_);
   }
@@ -141,9 +141,8 @@ TEST_F(PatternIndexTest, PatternsPartWhereTheirTokensDo) {
   EXPECT_EQ(Matches("a.a").size(), 3U);
   EXPECT_THAT(Matches("x"), IsEmpty());
   for (auto left = patterns.begin(); left != patterns.end(); ++left) {
-    const auto matching = std::count_if(left, patterns.end(), [](const std::string& pattern) {
-      return test::NaiveMatches(pattern, "x.a.b.c");
-    });
+    const auto matching = std::count_if(
+        left, patterns.end(), [](const std::string& pattern) { return test::NaiveMatches(pattern, "x.a.b.c"); });
     EXPECT_EQ(Matches("x.a.b.c").size(), static_cast<size_t>(matching)) << *left;
     Remove(*left, anna_);
   }
