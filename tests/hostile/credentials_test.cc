@@ -214,7 +214,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(KeyServer{"ThatHang",
                                 [](int /*fd*/, const std::atomic<bool>& is_stopping) {
                                   while (!is_stopping) {
-                                    absl::SleepFor(absl::Milliseconds(5));
+                                    absl::SleepFor(absl::Milliseconds(5));  // how soon it ends
                                   }
                                 }},
                       KeyServer{"ThatRedirectToThemselves",

@@ -47,14 +47,15 @@ CPP_LEFTOVERS.append((re.compile(rf"(?:[\w>]\s+|[&*]\s*)(?:\w+_)?(?:{SHORT})_?\s
 # Folders that would hold anything.
 SHAPELESS = {"common", "helper", "helpers", "misc", "util", "utils"}
 # What is read where it stands, without being named: by tools, or one by one.
-UNNAMED = re.compile(r"^(?:\.|docs/adr/)|(?:^|/)(?:\.gitignore|CMakeLists\.txt|CMakePresets\.json|go\.sum)$")
+UNNAMED = re.compile(
+    r"^(?:\.|docs/adr/|helm/(?:\.|ci/|templates/)|deploy/compose/grafana/)|(?:^|/)(?:\.gitignore|CMakeLists\.txt|CMakePresets\.json|go\.sum)$")
 THIS = "tests/tidy/files_test.py"
 # Words and names of files.
 WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?")
 
 
 def is_text(path):
-    return path.suffix in TEXT or path.name in {"CMakeLists.txt", "package-lock.json"} or path.parts[0] in {"scripts", ".ci"}
+    return path.suffix in TEXT or path.name in {"CMakeLists.txt", "Dockerfile", "package-lock.json"} or path.parts[0] in {"scripts", ".ci"}
 
 
 def is_own_text(path):
