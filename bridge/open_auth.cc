@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/auth/watched_file.h"
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/validate_auth.h"
 #include "bridge/config/value_syntax.h"
@@ -52,7 +53,7 @@ absl::StatusOr<std::unique_ptr<auth::JwksFetcher>> StartFetcher(const std::strin
 }
 
 absl::Status AboutFile(const std::string& path, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat("auth.tickets.secret_file: ", path, " ", status.message()));
+  return base::Annotated(status, absl::StrCat("auth.tickets.secret_file: ", path, " "));
 }
 
 absl::StatusOr<std::unique_ptr<auth::Tickets>> CreateTickets(const config::v1::Tickets& config, FileWatcher* watcher) {

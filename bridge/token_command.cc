@@ -8,6 +8,7 @@
 
 #include "bridge/auth/algorithm.h"
 #include "bridge/auth/signing_key.h"
+#include "bridge/base/annotated.h"
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/value_syntax.h"
@@ -16,16 +17,11 @@
 namespace bridge {
 namespace {
 
-absl::Status About(const std::string& what, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(what, " ", status.message()));
-}
-
 absl::StatusOr<std::optional<auth::Algorithm>> AlgorithmOf(const std::string& name) {
   const std::optional<auth::Algorithm> algorithm = auth::ParseAlgorithm(name);
   if (!name.empty() && !algorithm.has_value()) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--algorithm: ", base::Quoted(name),
-                     " is none of HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384, EdDSA"));
+        absl::StrCat("--algorithm: ", base::Quoted(name), " is none of ", auth::AlgorithmNames()));
   }
   return algorithm;
 }
@@ -62,8 +58,8 @@ TokenCommand::TokenCommand(CLI::App* app)
   command_->add_option("--kid", kid_, "The key's name, where the configuration gives it one.")->type_name("NAME");
   command_
       ->add_option("--algorithm", algorithm_,
-                   "HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384 or EdDSA. Without it, what is usual "
-                   "for the key; HS256 for a secret.")
+                   absl::StrCat("One of ", auth::AlgorithmNames(),
+                                ". Without it, what is usual for the key; HS256 for a secret."))
       ->type_name("NAME");
   command_->add_option("--subscribe-claim", contents_.subscribe_claim, "As auth.jwt.subscribe_claim.")
       ->type_name("PATH")
@@ -80,13 +76,13 @@ absl::StatusOr<std::string> TokenCommand::Mint(absl::Time now) const {
   }
   const absl::StatusOr<absl::Duration> ttl = config::ParseDuration(ttl_);
   if (!ttl.ok()) {
-    return About(absl::StrCat("--ttl: ", base::Quoted(ttl_)), ttl.status());
+    return base::Annotated(ttl.status(), absl::StrCat("--ttl: ", base::Quoted(ttl_), " "));
   }
   ASSIGN_OR_RETURN(const std::optional<auth::Algorithm> algorithm, AlgorithmOf(algorithm_));
   ASSIGN_OR_RETURN(const std::string bytes, ReadOptionFile("--key", key_file_));
   absl::StatusOr<auth::SigningKey> key = auth::SigningKey::Parse(bytes, algorithm);
   if (!key.ok()) {
-    return About(absl::StrCat("--key: ", key_file_), key.status());
+    return base::Annotated(key.status(), absl::StrCat("--key: ", key_file_, " "));
   }
   return auth::TokenMinter(*std::move(key), kid_).Mint(contents_, *ttl, now);
 }

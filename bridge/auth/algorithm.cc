@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace bridge::auth {
 namespace {
 
@@ -48,6 +51,11 @@ std::optional<Algorithm> ParseAlgorithm(absl::string_view name) {
 }
 
 absl::string_view NameOf(Algorithm algorithm) { return RowOf(algorithm).name; }
+
+std::string AlgorithmNames() {
+  const auto append_name = [](std::string* names, const Row& row) { absl::StrAppend(names, row.name); };
+  return absl::StrJoin(kRows, ", ", append_name);
+}
 
 KeyType KeyTypeOf(Algorithm algorithm) { return RowOf(algorithm).key_type; }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "absl/strings/string_view.h"
 
@@ -17,6 +18,8 @@ enum class KeyType : uint8_t { kSecret, kRsa, kP256, kP384, kEd25519 };
 // As a token's "alg" names it: "HS256".
 std::optional<Algorithm> ParseAlgorithm(absl::string_view name);
 absl::string_view NameOf(Algorithm algorithm);
+// Of all: "HS256, HS384, ...".
+std::string AlgorithmNames();
 
 KeyType KeyTypeOf(Algorithm algorithm);
 // For error messages: "an RSA key".

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 
 namespace bridge::auth {
@@ -64,7 +65,7 @@ absl::StatusOr<EvpPkeyPtr> ParseKey(absl::string_view pem) {
 }
 
 absl::Status About(const std::string& name, const std::string& path, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(name, ": ", path, ": ", status.message()));
+  return base::Annotated(status, absl::StrCat(name, ": ", path, ": "));
 }
 
 }  // namespace
@@ -86,7 +87,7 @@ CertificateFiles::CertificateFiles(const Options& options)
 absl::StatusOr<bool> CertificateFiles::Read(Part* part) {
   absl::StatusOr<std::optional<std::string>> bytes = part->file.ReadIfChanged();
   if (!bytes.ok()) {
-    return absl::Status(bytes.status().code(), absl::StrCat(part->name, ": ", bytes.status().message()));
+    return base::Annotated(bytes.status(), absl::StrCat(part->name, ": "));
   }
   if (!bytes->has_value()) {
     return false;

@@ -51,6 +51,10 @@ std::string FormatJson(const Struct& object) {
   return text;
 }
 
+void SetText(Struct& object, absl::string_view name, absl::string_view text) {
+  (*object.mutable_fields())[std::string(name)].set_string_value(std::string(text));
+}
+
 const Value* FindMember(const Struct& object, absl::string_view name) {
   const auto member = object.fields().find(std::string(name));
   return member == object.fields().end() ? nullptr : &member->second;

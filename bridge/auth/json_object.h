@@ -19,6 +19,9 @@ absl::StatusOr<google::protobuf::Struct> ParseJsonObject(absl::string_view text)
 // As compact JSON.
 std::string FormatJson(const google::protobuf::Struct& object);
 
+// Sets a member to a text.
+void SetText(google::protobuf::Struct& object, absl::string_view name, absl::string_view text);
+
 // The member of that name; null where there is none.
 const google::protobuf::Value* FindMember(const google::protobuf::Struct& object, absl::string_view name);
 

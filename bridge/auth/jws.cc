@@ -24,8 +24,7 @@ absl::Status ReadHeader(const Struct& header, Jws& jws) {
   const std::string* const alg = FindString(header, "alg");
   const std::optional<Algorithm> algorithm = alg == nullptr ? std::nullopt : ParseAlgorithm(*alg);
   if (!algorithm.has_value()) {
-    return absl::UnauthenticatedError(
-        "the token's alg is none of HS256, HS384, HS512, RS256, RS384, RS512, PS256, ES256, ES384 and EdDSA");
+    return absl::UnauthenticatedError(absl::StrCat("the token's alg is none of ", AlgorithmNames()));
   }
   jws.algorithm = *algorithm;
   if (FindMember(header, "kid") != nullptr) {

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "bridge/auth/jwks.h"
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 
 namespace bridge::auth {
@@ -57,8 +58,7 @@ absl::Status KeyFiles::Reload() {
     }
     absl::StatusOr<std::vector<Key>> keys = Parse(source, **bytes);
     if (!keys.ok()) {
-      first_error.Update(
-          absl::Status(keys.status().code(), absl::StrCat(source.file.path(), ": ", keys.status().message())));
+      first_error.Update(base::Annotated(keys.status(), absl::StrCat(source.file.path(), ": ")));
       continue;
     }
     source.keys = *std::move(keys);

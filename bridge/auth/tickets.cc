@@ -32,10 +32,6 @@ std::string RandomBytes(size_t count) {
   return bytes;
 }
 
-void SetText(Struct& object, const char* name, absl::string_view text) {
-  (*object.mutable_fields())[name].set_string_value(std::string(text));
-}
-
 void SetSeconds(Struct& object, const char* name, absl::Time time) {
   (*object.mutable_fields())[name].set_number_value(static_cast<double>(absl::ToUnixSeconds(time)));
 }

@@ -11,6 +11,7 @@
 
 #include "bridge/auth/base64url.h"
 #include "bridge/auth/grants.h"
+#include "bridge/auth/json_object.h"
 #include "bridge/auth/jws.h"
 #include "bridge/base/status_macros.h"
 
@@ -20,9 +21,9 @@ namespace {
 using google::protobuf::Struct;
 using google::protobuf::Value;
 
-void SetText(Struct& object, const char* name, const std::string& text) {
+void SetUnlessEmpty(Struct& object, absl::string_view name, absl::string_view text) {
   if (!text.empty()) {
-    (*object.mutable_fields())[name].set_string_value(text);
+    SetText(object, name, text);
   }
 }
 
@@ -50,13 +51,13 @@ absl::StatusOr<std::string> TokenMinter::Mint(const TokenContents& contents, abs
         absl::StrCat("a ttl of ", absl::FormatDuration(ttl), " is too short: write 1s or more"));
   }
   Struct header;
-  SetText(header, "alg", std::string(NameOf(key_.algorithm())));
+  SetText(header, "alg", NameOf(key_.algorithm()));
   SetText(header, "typ", "JWT");
-  SetText(header, "kid", kid_);
+  SetUnlessEmpty(header, "kid", kid_);
   Struct claims;
-  SetText(claims, "sub", contents.subject);
-  SetText(claims, "iss", contents.issuer);
-  SetText(claims, "aud", contents.audience);
+  SetUnlessEmpty(claims, "sub", contents.subject);
+  SetUnlessEmpty(claims, "iss", contents.issuer);
+  SetUnlessEmpty(claims, "aud", contents.audience);
   const int64_t issued = absl::ToUnixSeconds(now);
   (*claims.mutable_fields())["iat"].set_number_value(static_cast<double>(issued));
   (*claims.mutable_fields())["exp"].set_number_value(static_cast<double>(issued + absl::ToInt64Seconds(ttl)));

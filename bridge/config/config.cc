@@ -13,6 +13,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/config/schema.h"
 #include "bridge/config/section_reader.h"
@@ -87,9 +88,7 @@ absl::StatusOr<v1::Config> ReadText(absl::string_view text, const std::string& n
 // Adds the check of the whole.
 absl::StatusOr<v1::Config> Checked(absl::StatusOr<v1::Config> config, const std::string& name) {
   RETURN_IF_ERROR(config.status());
-  if (const absl::Status status = Validate(*config); !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat(name, ": ", status.message()));
-  }
+  RETURN_IF_ERROR(base::Annotated(Validate(*config), absl::StrCat(name, ": ")));
   return config;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/payload/bounded_output.h"
 #include "bridge/payload/canonical.h"
@@ -33,11 +34,6 @@ constexpr uint64_t kEscapedBytes = 6;
 absl::Status TooLargeError(size_t bytes_max) {
   return absl::InvalidArgumentError(
       absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
-}
-
-// Puts `what` in front of an error.
-absl::Status Annotated(const absl::Status& status, absl::string_view what) {
-  return status.ok() ? status : absl::Status(status.code(), absl::StrCat(what, status.message()));
 }
 
 // Where in `value` a message of `type` is held; null where it is of none of the types that make up Values.
@@ -81,8 +77,9 @@ absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event, uint64_t* w
       BoundedOutput json(bytes_max_);
       JsonEstimate estimate;
       const absl::Status printed =
-          event.has_json() ? Annotated(PrintValue(*event.mutable_json(), printer_, json, estimate), "payload.json: ")
-                           : PrintPacked(event.message(), json, estimate);
+          event.has_json()
+              ? base::Annotated(PrintValue(*event.mutable_json(), printer_, json, estimate), "payload.json: ")
+              : PrintPacked(event.message(), json, estimate);
       if (work != nullptr) {
         const bool is_cut = json.is_over() && !json.text().empty();
         *work += estimate.work + (is_cut ? kEscapedBytes * estimate.bytes_min : json.text().size());
@@ -102,9 +99,9 @@ absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event, uint64_t* w
 absl::Status Transcoder::PrintPacked(const google::protobuf::Any& message, BoundedOutput& output,
                                      JsonEstimate& estimate) const {
   const absl::StatusOr<const Descriptor*> type = types_->Find(message.type_url());
-  RETURN_IF_ERROR(Annotated(type.status(), "payload.message: "));
-  return Annotated(PrintMessage(**type, message.value(), output, estimate),
-                   absl::StrCat("payload.message of type ", (*type)->full_name(), ": "));
+  RETURN_IF_ERROR(base::Annotated(type.status(), "payload.message: "));
+  return base::Annotated(PrintMessage(**type, message.value(), output, estimate),
+                         absl::StrCat("payload.message of type ", (*type)->full_name(), ": "));
 }
 
 absl::Status Transcoder::PrintMessage(const Descriptor& type, absl::string_view bytes, BoundedOutput& output,
