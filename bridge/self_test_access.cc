@@ -31,7 +31,7 @@ namespace {
 constexpr absl::Duration kTokenLifetime = absl::Minutes(5);
 
 absl::Status About(const std::string& what, const absl::Status& status) {
-  return absl::Status(status.code(), absl::StrCat(what, ": ", status.message()));
+  return base::Annotated(status, absl::StrCat(what, ": "));
 }
 
 // No two self-tests have the same.

@@ -49,7 +49,7 @@ bool IsSentByOwnPage(const httplib::Request& request, const Cors& cors) {
   return site == "same-origin" || site == "same-site" || cors.Names(request.get_header_value("Origin"));
 }
 
-Problem MoreThanOne(std::string what, std::string parameter) {
+Problem MoreThanOne(absl::string_view what, std::string parameter) {
   return {.detail = absl::StrCat(what, " is there more than once, and only one can say who the client is"),
           .parameter = std::move(parameter)};
 }
@@ -67,13 +67,13 @@ std::variant<Credential, Problem> FindCredential(const httplib::Request& request
   const std::pair<const std::string*, Kind> parameters[] = {{&places.ticket_parameter, Kind::kTicket},
                                                             {&places.token_parameter, Kind::kToken}};
   for (const auto& [name, kind] : parameters) {
-    if (name->empty() || request.method == "POST" || !request.has_param(name->c_str())) {
+    if (name->empty() || request.method == "POST" || !request.has_param(*name)) {
       continue;
     }
-    if (request.get_param_value_count(name->c_str()) > 1) {
+    if (request.get_param_value_count(*name) > 1) {
       return MoreThanOne(absl::StrCat("the query parameter ", *name), *name);
     }
-    return Credential{.kind = kind, .text = request.get_param_value(name->c_str())};
+    return Credential{.kind = kind, .text = request.get_param_value(*name)};
   }
   if (places.cookie.empty()) {
     return Credential();

@@ -118,7 +118,7 @@ Audience::Round& Audience::CurrentRound() {
   round.first_number = items_total_ - fan_out_->waiting_count();
   while (taken < waiting.size() && round.items.size() < kRoundItemsMax &&
          (round.items.empty() || round.bytes < kRoundBytesMax)) {
-    Item& item = round.items.emplace_back(std::move(waiting[taken++]));
+    const Item& item = round.items.emplace_back(std::move(waiting[taken++]));
     const absl::string_view bytes = BytesOf(*item.frame, selection_.framing);
     round.pieces.push_back(PieceOf(bytes));
     round.bytes += bytes.size();

@@ -51,7 +51,9 @@ inline absl::string_view BytesOf(const sse::Frame& frame, Framing framing) {
   return framing == Framing::kChunked ? frame.chunk() : frame.text();
 }
 
-inline iovec PieceOf(absl::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+inline iovec PieceOf(absl::string_view bytes) {
+  return {.iov_base = const_cast<char*>(bytes.data()), .iov_len = bytes.size()};
+}
 
 // The event streams of one loop that have the same selection. What they are owed is put together once for all of them:
 // that is what makes a delivery one system call and little more.
@@ -112,7 +114,7 @@ class Audience {
 
   struct Found {
     // Where to look next; a stream has caught up when that is the ring's end.
-    uint64_t next;
+    uint64_t next = 0;
     // How many records have been compared with patterns or types.
     uint64_t scanned = 0;
   };

@@ -10,12 +10,12 @@ FrameBatch::~FrameBatch() { feed->NoteTaken(bytes); }
 
 void Feed::Start(log::EventLog* log, std::vector<FrameSink*> sinks) {
   sinks_ = std::move(sinks);
-  absl::MutexLock lock(&mutex_);
+  const absl::MutexLock lock(&mutex_);
   log_ = log;
 }
 
 void Feed::Detach() {
-  absl::MutexLock lock(&mutex_);
+  const absl::MutexLock lock(&mutex_);
   log_ = nullptr;
 }
 
@@ -58,7 +58,7 @@ log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
 void Feed::NoteTaken(size_t bytes) {
   const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
   if (pending <= kBytesMax / 2 && is_stalled_.exchange(false)) {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (log_ != nullptr) {
       log_->ResumeFollow();
     }

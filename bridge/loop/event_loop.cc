@@ -82,7 +82,7 @@ void EventLoop::Stop() {
 void EventLoop::Post(absl::AnyInvocable<void()> task) {
   bool was_empty = false;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     was_empty = posted_.empty();
     posted_.push_back(std::move(task));
   }
@@ -146,7 +146,7 @@ void EventLoop::Dispatch() {
 
 void EventLoop::RunPosted() {
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (posted_.empty()) {
       return;
     }

@@ -74,7 +74,7 @@ struct Output {
 };
 
 Output& TheOutput() {
-  static Output* const output = new Output;
+  static auto* const output = new Output;
   return *output;
 }
 
@@ -174,7 +174,7 @@ std::string JsonLine(absl::Time time, LogLevel level, absl::string_view event, s
 
 // A stranger's bytes can make protobuf complain at any rate.
 void LogProtobuf(google::protobuf::LogLevel level, const char* /*file*/, int /*line*/, const std::string& message) {
-  static LogLimiter* const limiter = new LogLimiter(absl::Minutes(1));
+  static auto* const limiter = new LogLimiter(absl::Minutes(1));
   if (level < google::protobuf::LOGLEVEL_WARNING) {
     return;
   }

@@ -6,7 +6,7 @@ void InFlightBudget::ReleaseRequest(uint64_t bytes) {
   request_bytes_->Sub(bytes);
   std::vector<std::weak_ptr<BudgetWaiter>> waiters;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!HasRoom() || waiters_.empty()) {
       return;
     }
@@ -23,7 +23,7 @@ bool InFlightBudget::HasRoomOrWait(const std::shared_ptr<BudgetWaiter>& waiter) 
   if (HasRoom()) {
     return true;
   }
-  absl::MutexLock lock(&mutex_);
+  const absl::MutexLock lock(&mutex_);
   if (HasRoom()) {  // released in the meantime: nobody would wake the waiter
     return true;
   }

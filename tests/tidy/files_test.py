@@ -48,7 +48,7 @@ CPP_LEFTOVERS.append((re.compile(rf"(?:[\w>]\s+|[&*]\s*)(?:\w+_)?(?:{SHORT})_?\s
 SHAPELESS = {"common", "helper", "helpers", "misc", "util", "utils"}
 # What is read where it stands, without being named: by tools, or one by one.
 UNNAMED = re.compile(
-    r"^(?:\.|docs/adr/|helm/(?:\.|ci/|templates/)|deploy/compose/grafana/)|(?:^|/)(?:\.gitignore|CMakeLists\.txt|CMakePresets\.json|go\.sum)$")
+    r"^(?:docs/adr/|helm/(?:ci|templates)/|deploy/compose/grafana/)|(?:^|/)(?:\.[^/]+|CMakeLists\.txt|CMakePresets\.json|go\.sum)$")
 THIS = "tests/tidy/files_test.py"
 # Words and names of files.
 WORD = re.compile(r"[A-Za-z0-9_](?:[\w.-]*\w)?")

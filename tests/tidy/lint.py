@@ -79,7 +79,8 @@ def digest_of_file(path):
 
 @functools.cache
 def digest_of_rules():
-    return hashlib.sha256(run(CLANG_TIDY, "--version").stdout.encode() + (tree.ROOT / ".clang-tidy").read_bytes()).digest()
+    rules = b"".join((tree.ROOT / path).read_bytes() for path in [".clang-tidy", "tests/.clang-tidy"])
+    return hashlib.sha256(run(CLANG_TIDY, "--version").stdout.encode() + rules).digest()
 
 
 def digest(unit):
@@ -98,8 +99,11 @@ def tidy(source):
 
 def changed(base):
     """The C++ that differs from the commit `base`."""
-    names = run("git", "diff", "--name-only", "--diff-filter=d", base).stdout + run("git", "ls-files", "--others", "--exclude-standard").stdout
-    return set(map(pathlib.Path, names.splitlines())) & set(cpp_files())
+    differing = tree.paths_of_git("diff", "--name-only", base)
+    if differing is None:
+        sys.exit(f"lint: git knows no commit {base}")
+    new = tree.paths_of_git("ls-files", "--others", "--exclude-standard")
+    return sorted(set(differing + new) & set(cpp_files()))
 
 
 def sources_that_show(paths, all_units):

@@ -9,11 +9,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 MADE = {".git", ".venv", "__pycache__", "bridgev1", "build", "node_modules"}
 
 
-def tracked():
-    """What git tracks or would track; None where there is no git or no repository."""
+def paths_of_git(*arguments):
+    """The paths that a command of git lists; None where there is no git, no repository, or no such thing in it."""
     if not shutil.which("git"):
         return None
-    command = ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    command = ["git", "-c", f"safe.directory={ROOT}", *arguments, "-z"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=False)
     if listed.returncode != 0:
         return None
@@ -22,7 +22,7 @@ def tracked():
 
 def files():
     """All files as paths relative to ROOT, sorted."""
-    paths = tracked()
+    paths = paths_of_git("ls-files", "--cached", "--others", "--exclude-standard")
     if paths is not None:
         return sorted(path for path in paths if (ROOT / path).is_file())
     found = []
