@@ -111,6 +111,7 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const Options& opt
   if (started->server_ == nullptr) {
     return absl::InternalError("gRPC does not start");
   }
+  started->handover_ = std::make_unique<ConnectionHandover>(started->acceptor_.get());
   started->SetServing(true);
   RETURN_IF_ERROR(started->Listen(options));
   return started;
@@ -135,10 +136,8 @@ void GrpcServer::Take(const std::vector<int>& fds) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     guard_->Add(fd, loop_->now());
-    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters connection;
-    connection.fd = fd;
-    acceptor_->HandleNewConnection(&connection);
   }
+  handover_->Take(fds);
 }
 
 void GrpcServer::OnTimer() {

@@ -15,6 +15,7 @@
 #include "bridge/loop/listener.h"
 #include "bridge/loop/timer_wheel.h"
 #include "bridge/rpc/connection_guard.h"
+#include "bridge/rpc/connection_handover.h"
 #include "bridge/rpc/publisher_service.h"
 #include "bridge/rpc/tls_certificate.h"
 
@@ -73,6 +74,7 @@ class GrpcServer final : private loop::Timer {
   std::unique_ptr<grpc::Server> server_;
   // Takes the connections into the server.
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::unique_ptr<ConnectionHandover> handover_;
   std::unique_ptr<loop::Listener> listener_;
 };
 
