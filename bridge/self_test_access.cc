@@ -20,6 +20,7 @@
 #include "bridge/auth/jws.h"
 #include "bridge/auth/signing_key.h"
 #include "bridge/auth/token_minter.h"
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/option_file.h"
 #include "bridge/topic/pattern.h"
@@ -29,10 +30,6 @@ namespace bridge {
 namespace {
 
 constexpr absl::Duration kTokenLifetime = absl::Minutes(5);
-
-absl::Status About(const std::string& what, const absl::Status& status) {
-  return base::Annotated(status, absl::StrCat(what, ": "));
-}
 
 // No two self-tests have the same.
 std::string NewName() {
@@ -100,7 +97,7 @@ absl::StatusOr<SelfTestAccess> AccessByToken(const std::string& path, const conf
   SelfTestAccess access = {.token = std::string(absl::StripAsciiWhitespace(bytes)), .topic = ""};
   absl::StatusOr<std::string> topic = TopicFor(access.token, jwt);
   if (!topic.ok()) {
-    return About(absl::StrCat("--token-file: ", path), topic.status());
+    return base::Annotated(topic.status(), absl::StrCat("--token-file: ", path, ": "));
   }
   access.topic = *std::move(topic);
   return access;
