@@ -9,7 +9,7 @@
 namespace bridge::auth {
 namespace {
 
-struct Row {
+struct Row {  // NOLINT(cppcoreguidelines-pro-type-member-init): each has all of it
   Algorithm algorithm;
   absl::string_view name;
   KeyType key_type;

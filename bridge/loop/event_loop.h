@@ -103,7 +103,7 @@ class ABSL_LOCKABLE EventLoop {
   bool has_work_ ABSL_GUARDED_BY(this) = false;
   base::MonotonicTime now_ ABSL_GUARDED_BY(this);
   // What epoll has reported; those below next_event_ have been told to their watchers.
-  std::array<epoll_event, kEventsPerTurn> events_ ABSL_GUARDED_BY(this);
+  std::array<epoll_event, kEventsPerTurn> events_ ABSL_GUARDED_BY(this) = {};
   int next_event_ ABSL_GUARDED_BY(this) = 0;
   int event_count_ ABSL_GUARDED_BY(this) = 0;
   std::vector<absl::AnyInvocable<void()>> running_ ABSL_GUARDED_BY(this);
