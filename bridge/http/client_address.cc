@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <ranges>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -52,9 +53,9 @@ absl::string_view ForOf(absl::string_view element) {
 ClientAddresses::ClientAddresses(std::vector<base::IpNetwork> trusted_proxies, Header header)
     : trusted_(std::move(trusted_proxies)), header_(header), log_limiter_(kLogWindow) {}
 
-ClientAddress ClientAddresses::Find(const IpAddress& peer, const httplib::Request& request) const {
+ClientAddress ClientAddresses::Find(const IpAddress& peer, const RequestHead& head) const {
   if (!IsTrusted(peer)) {
-    if (!peer.IsPublic() && request.has_header(HeaderName())) {
+    if (!peer.IsPublic() && !head.Find(HeaderName()).empty()) {
       if (const auto suppressed = log_limiter_.Admit()) {
         ops::LogWarn("proxy_not_trusted",
                      {{"address", peer.ToString()},
@@ -64,10 +65,11 @@ ClientAddress ClientAddresses::Find(const IpAddress& peer, const httplib::Reques
     }
     return {.address = peer, .is_one_clients = peer.IsPublic()};
   }
-  const auto [first, end] = request.headers.equal_range(HeaderName());
-  for (auto line = end; line != first;) {
-    --line;
-    const std::vector<absl::string_view> elements = absl::StrSplit(line->second, ',');
+  for (const RequestHead::Header& line : std::views::reverse(head.headers)) {
+    if (!absl::EqualsIgnoreCase(line.name, HeaderName())) {
+      continue;
+    }
+    const std::vector<absl::string_view> elements = absl::StrSplit(line.value, ',');
     for (auto element = elements.rbegin(); element != elements.rend(); ++element) {
       const absl::string_view text = absl::StripAsciiWhitespace(*element);
       const std::optional<IpAddress> address = ParseNode(header_ == Header::kForwarded ? ForOf(text) : text);

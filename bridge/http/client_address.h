@@ -1,9 +1,9 @@
 #pragma once
 
-#include <httplib.h>
 #include <vector>
 
 #include "bridge/base/ip_address.h"
+#include "bridge/http/request_head.h"
 #include "bridge/ops/log_limiter.h"
 
 namespace bridge::http {
@@ -27,7 +27,7 @@ class ClientAddresses {
   // `peer` is who has connected. Of the header's addresses that one counts which the first proxy in front of the bridge
   // that is not trusted, or is the client, has; all before it may be made up. Where a proxy seems to be missing among
   // the trusted ones, that is logged.
-  ClientAddress Find(const base::IpAddress& peer, const httplib::Request& request) const;
+  ClientAddress Find(const base::IpAddress& peer, const RequestHead& head) const;
 
  private:
   bool IsTrusted(const base::IpAddress& address) const;

@@ -98,7 +98,8 @@ void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const http
     Deny(*denial, hub, request, response);
     return;
   }
-  auto taken = limits_.Take(addresses_->Find(Exchange::Current().peer, request), client.identity->subject);
+  auto taken =
+      limits_.Take(addresses_->Find(Exchange::Current().peer, *Exchange::Current().head), client.identity->subject);
   if (const auto* refusal = std::get_if<PassingRefusal>(&taken)) {
     RefusePassing(*refusal, hub, request, response);
     return;

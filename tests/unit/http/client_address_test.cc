@@ -29,11 +29,11 @@ class Clients : public testing::Test {
                     Header header = Header::kXForwardedFor) {
     const ClientAddresses addresses(
         {base::IpNetwork::Parse("10.0.0.0/8").value(), base::IpNetwork::Parse("192.0.2.1").value()}, header);
-    httplib::Request request;
+    RequestHead head;
     for (const std::string& line : lines) {
-      request.headers.emplace(header == Header::kForwarded ? "Forwarded" : "X-Forwarded-For", line);
+      head.headers.push_back({.name = header == Header::kForwarded ? "forwarded" : "X-Forwarded-For", .value = line});
     }
-    const ClientAddress found = addresses.Find(base::IpAddress::Parse(peer).value(), request);
+    const ClientAddress found = addresses.Find(base::IpAddress::Parse(peer).value(), head);
     return {found.address.ToString(), found.is_one_clients};
   }
 };
@@ -86,9 +86,9 @@ TEST_F(Clients, AreFoundInForwarded) {
 
 TEST_F(Clients, AreLookedForInOneHeaderOnly) {
   const ClientAddresses addresses({base::IpNetwork::Parse("10.0.0.0/8").value()}, Header::kForwarded);
-  httplib::Request request;
-  request.headers.emplace("X-Forwarded-For", "203.0.113.1");
-  EXPECT_FALSE(addresses.Find(base::IpAddress::Parse("10.0.0.1").value(), request).is_one_clients);
+  RequestHead head;
+  head.headers.push_back({.name = "X-Forwarded-For", .value = "203.0.113.1"});
+  EXPECT_FALSE(addresses.Find(base::IpAddress::Parse("10.0.0.1").value(), head).is_one_clients);
 }
 
 }  // namespace
