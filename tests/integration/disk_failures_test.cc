@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/certificates.h"
+#include "tests/support/files.h"
 #include "tests/support/publisher.h"
 #include "tests/support/sse_client.h"
 #include "tests/support/temp_dir.h"

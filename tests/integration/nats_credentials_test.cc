@@ -9,6 +9,7 @@
 #include "tests/support/bridge_process.h"
 #include "tests/support/certificates.h"
 #include "tests/support/event_log_fixture.h"
+#include "tests/support/files.h"
 #include "tests/support/jetstream_replica.h"
 #include "tests/support/nats_accounts.h"
 #include "tests/support/nats_server.h"

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "tests/support/certificates.h"
+#include "tests/support/files.h"
 
 #include "bridge/auth/base64url.h"
 
