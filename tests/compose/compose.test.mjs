@@ -88,7 +88,8 @@ async function goesOn(count = someEvents) {
 }
 
 test('the page comes over HTTPS and HTTP/2, and events with it', { timeout: 60_000 }, async () => {
-  const response = await page.goto('https://localhost:8443/');
+  // The proxy may not listen yet.
+  const response = await eventually(() => page.goto('https://localhost:8443/').catch(() => null));
   assert.equal(response.status(), 200);
   assert.equal(await page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol), 'h2');
   await page.waitForFunction(() => Number(document.querySelector('#received').textContent) > 0);
