@@ -79,6 +79,7 @@ describe('the page', () => {
     page.on('requestfinished', (request) => streams.set(new URL(request.url()).searchParams.get('topic'), 'closed'));
     page.on('requestfailed', (request) => streams.set(new URL(request.url()).searchParams.get('topic'), 'closed'));
     await page.getByRole('button', { name: 'Next answer' }).click();
+    await page.getByRole('button', { name: 'Next answer' }).waitFor();  // else the one that comes would take this one's place
     await page.locator('#answer-state:has-text("Typing")').waitFor();
     await page.locator('label:has-text("Follow")').click();
     await page.locator('#answer-state:has-text("Complete")').waitFor();
