@@ -24,8 +24,9 @@ void SetSocketOptions(int fd, const ConnectionLimits& limits) {
   const int on = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &kSendBufferBytes, sizeof(kSendBufferBytes));
-  // A client that vanished without a FIN is noticed when something sent has not been acknowledged for so long.
-  const auto timeout_ms = static_cast<unsigned>(absl::ToInt64Milliseconds(limits.send_timeout));
+  // A client that vanished without a FIN is noticed when something sent has not been acknowledged for so long: later
+  // than the hub ends a stream that takes nothing, which is then counted as what it is.
+  const auto timeout_ms = static_cast<unsigned>(absl::ToInt64Milliseconds(2 * limits.send_timeout));
   setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
 }
 
