@@ -52,7 +52,8 @@ async function isReadyAgain() {
 describe('a log on a volume', { concurrency: false }, () => {
   before(async () => {
     namespace = await createNamespace('disk');
-    ({ items: [{ metadata: { name: node } }] } = await namespace.get('nodes'));
+    // A pod may be anywhere that has no taint.
+    node = (await namespace.get('nodes')).items.find(({ spec }) => !spec.taints).metadata.name;
     await createVolume(namespace, node);
     await namespace.install(values);
     url = `http://${await namespace.addressOf(`${workload}-http`)}/events?topic=orders.*`;

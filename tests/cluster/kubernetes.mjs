@@ -17,7 +17,7 @@ import { eventually, repository } from '../support/bridge.mjs';
 const bridgeImage = process.env.BRIDGE_IMAGE;
 const helmProgram = process.env.HELM ?? `${repository}build/go/bin/helm`;
 
-export const release = 'push';
+const release = 'push';
 export const workload = `${release}-grpc-sse-bridge`;
 const waiting = ['--wait', '--timeout', '3m'];
 const selector = `app.kubernetes.io/instance=${release},app.kubernetes.io/component=bridge`;
