@@ -104,7 +104,7 @@ test('says when the token ends, and goes on with the next one while the stream i
 
 test('says that the token has ended, and goes on after the last event with the next one', async () => {
   await isState(page, 'refused');
-  await give(tokenFor(3));
+  await give(tokenFor(12));  // time for the events on a loaded machine too
   await isPublishing(page);
   await page.locator('#rows .marker:has-text("its token has ended")').waitFor();
   await isState(page, 'refused');
