@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 
 #include "bridge/auth/watched_file.h"
+#include "bridge/base/annotated.h"
 
 namespace bridge {
 namespace {
@@ -19,7 +20,7 @@ absl::StatusOr<std::string> ReadOptionFile(absl::string_view option, const std::
   auth::WatchedFile file(path, kFileBytesMax);
   absl::StatusOr<std::optional<std::string>> bytes = file.ReadIfChanged();
   if (!bytes.ok()) {
-    return absl::Status(bytes.status().code(), absl::StrCat(option, ": ", bytes.status().message()));
+    return base::Annotated(bytes.status(), absl::StrCat(option, ": "));
   }
   return std::move(*bytes).value_or("");
 }

@@ -115,7 +115,7 @@ absl::StatusOr<SelfTestAccess> AccessByKey(const std::string& path, const config
   }
   absl::StatusOr<auth::SigningKey> key = auth::SigningKey::Parse(bytes, algorithm);
   if (!key.ok()) {
-    return absl::Status(key.status().code(), absl::StrCat("--key-file: ", path, " ", key.status().message()));
+    return base::Annotated(key.status(), absl::StrCat("--key-file: ", path, " "));
   }
   const std::string topic = NewTopic();
   const auth::TokenContents contents = {.subject = "self-test",

@@ -93,7 +93,7 @@ class ConnectionGuard {
   ops::LogLimiter lines_{absl::Seconds(10)};
 
   // For the thread of Add and Check only: all connections, the next one to be looked at, and what they have received
-  // while nothing became of it.
+  // and were not answered, as far as it has been looked at.
   std::vector<std::shared_ptr<Connection>> watched_;
   size_t next_ = 0;
   uint64_t bytes_ = 0;

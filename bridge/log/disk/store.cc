@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/annotated.h"
 #include "bridge/base/status_macros.h"
 
 namespace bridge::log::disk {
@@ -108,8 +109,7 @@ absl::StatusOr<std::unique_ptr<Store>> Store::Open(Options options) {
                    OpenTables(files->data_path(), std::max(map_bytes, files->data_bytes() + kMapBytesMin)));
   absl::StatusOr<v1::StoreState> state = ReadCheckedState(tables);
   if (!state.ok()) {
-    return absl::Status(state.status().code(),
-                        absl::StrCat(files->data_path(), " cannot be used: ", state.status().message()));
+    return base::Annotated(state.status(), absl::StrCat(files->data_path(), " cannot be used: "));
   }
   ASSIGN_OR_RETURN(Journal journal, Journal::Open(options.path));
   ASSIGN_OR_RETURN(Batch in_journal,
