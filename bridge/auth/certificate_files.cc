@@ -89,10 +89,11 @@ absl::StatusOr<bool> CertificateFiles::Read(Part* part) {
   if (!bytes.ok()) {
     return base::Annotated(bytes.status(), absl::StrCat(part->name, ": "));
   }
-  if (!bytes->has_value()) {
+  std::optional<std::string> changed = *std::move(bytes);
+  if (!changed.has_value()) {
     return false;
   }
-  part->bytes = **std::move(bytes);
+  part->bytes = *std::move(changed);
   return true;
 }
 

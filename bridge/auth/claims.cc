@@ -60,7 +60,7 @@ absl::StatusOr<PatternSet> ReadPatterns(const Struct& claims, absl::string_view 
   }
   std::vector<absl::string_view> texts;
   for (const Value& value : values) {
-    texts.push_back(value.string_value());
+    texts.emplace_back(value.string_value());
   }
   absl::StatusOr<PatternSet> patterns = PatternSet::Parse(texts);
   if (!patterns.ok()) {

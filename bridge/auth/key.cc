@@ -49,11 +49,11 @@ std::string EcSignatureInDer(absl::string_view raw, size_t part_bytes) {
   const EcdsaSigPtr signature(ECDSA_SIG_new());
   BignumPtr r(BN_bin2bn(Bytes(raw), static_cast<int>(part_bytes), nullptr));
   BignumPtr s(BN_bin2bn(Bytes(raw) + part_bytes, static_cast<int>(part_bytes), nullptr));
-  if (signature == nullptr || r == nullptr || s == nullptr || ECDSA_SIG_set0(signature.get(), r.get(), s.get()) != 1) {
+  if (signature == nullptr || r == nullptr || s == nullptr) {
     return "";
   }
-  static_cast<void>(r.release());
-  static_cast<void>(s.release());
+  // Fails only where it is given none.
+  ECDSA_SIG_set0(signature.get(), r.release(), s.release());
   std::string der(static_cast<size_t>(std::max(0, i2d_ECDSA_SIG(signature.get(), nullptr))), '\0');
   auto* out = reinterpret_cast<unsigned char*>(der.data());
   i2d_ECDSA_SIG(signature.get(), &out);

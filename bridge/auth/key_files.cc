@@ -37,9 +37,10 @@ absl::StatusOr<std::vector<Key>> KeyFiles::Parse(const Source& source, absl::str
   if (!source.name.has_value()) {
     return ParseJwks(bytes, JwksSecrets::kAccepted);
   }
-  ASSIGN_OR_RETURN(Key key, KeyTypeOf(*source.name->algorithm) == KeyType::kSecret
-                                ? Key::FromSecret(*source.name, SecretIn(bytes))
-                                : Key::FromPem(*source.name, bytes));
+  const std::optional<Algorithm> algorithm = source.name->algorithm;
+  const bool is_secret = algorithm.has_value() && KeyTypeOf(*algorithm) == KeyType::kSecret;
+  ASSIGN_OR_RETURN(Key key,
+                   is_secret ? Key::FromSecret(*source.name, SecretIn(bytes)) : Key::FromPem(*source.name, bytes));
   return std::vector<Key>{std::move(key)};
 }
 
@@ -48,15 +49,16 @@ absl::Status KeyFiles::Reload() {
   absl::Status first_error;
   bool has_changed = false;
   for (Source& source : sources_) {
-    const absl::StatusOr<std::optional<std::string>> bytes = source.file.ReadIfChanged();
+    absl::StatusOr<std::optional<std::string>> bytes = source.file.ReadIfChanged();
     if (!bytes.ok()) {
       first_error.Update(bytes.status());
       continue;
     }
-    if (!bytes->has_value()) {
+    const std::optional<std::string> changed = *std::move(bytes);
+    if (!changed.has_value()) {
       continue;
     }
-    absl::StatusOr<std::vector<Key>> keys = Parse(source, **bytes);
+    absl::StatusOr<std::vector<Key>> keys = Parse(source, *changed);
     if (!keys.ok()) {
       first_error.Update(base::Annotated(keys.status(), absl::StrCat(source.file.path(), ": ")));
       continue;
