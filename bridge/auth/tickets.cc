@@ -140,7 +140,7 @@ absl::Status Tickets::Use(const Id& id, absl::Time now) {
         "the ticket has been used, and opens one stream: get another one from POST /tickets");
   }
   if (used_.size() >= options_.used_max) {
-    if (used_.begin()->first > absl::ToUnixSeconds(now)) {
+    if (absl::FromUnixSeconds(used_.begin()->first) > now) {
       return absl::ResourceExhaustedError("too many tickets were used of late; try again");
     }
     used_.erase(used_.begin());

@@ -19,7 +19,6 @@ namespace bridge::auth {
 namespace {
 
 using google::protobuf::Struct;
-using google::protobuf::Value;
 
 void SetUnlessEmpty(Struct& object, absl::string_view name, absl::string_view text) {
   if (!text.empty()) {

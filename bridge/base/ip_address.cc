@@ -47,11 +47,11 @@ IpAddress IpAddress::OfPeer(int fd) {
     return address;
   }
   if (socket.ss_family == AF_INET6) {
-    sockaddr_in6 v6;
+    sockaddr_in6 v6{};
     std::memcpy(&v6, &socket, sizeof(v6));
     std::memcpy(address.bytes_.data(), &v6.sin6_addr, address.bytes_.size());
   } else if (socket.ss_family == AF_INET) {
-    sockaddr_in v4;
+    sockaddr_in v4{};
     std::memcpy(&v4, &socket, sizeof(v4));
     std::copy(kV4Prefix.begin(), kV4Prefix.end(), address.bytes_.begin());
     std::memcpy(address.bytes_.data() + kV4Prefix.size(), &v4.sin_addr, sizeof(v4.sin_addr));
