@@ -34,12 +34,6 @@ constexpr int kPingIntervalMinMs = 10'000;
 
 constexpr int kStreamsPerConnectionMax = 1000;
 
-// What a client may send of a stream before the bridge has read it; for a message that is being read gRPC adds at most
-// 1 MiB. It is fixed: were it grown to what the network takes, as gRPC does by default, a message of a new connection
-// could be more than ConnectionGuard lets a stranger send unanswered. The streams of a connection fit together in what
-// gRPC may buffer.
-constexpr int kStreamWindowBytes = 256 << 10;
-
 // Reflection takes a thread for each stream, publishers take none.
 constexpr int kReflectionThreadsMax = 32;
 
@@ -62,8 +56,6 @@ void LogForGrpc(gpr_log_func_args* line) {
 
 void SetConnectionLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMetadataBytesMax);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder->AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamWindowBytes);
   builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveTimeMs);
   builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);

@@ -162,20 +162,6 @@ TEST_F(GrpcAttack, AGiantMessageEndsItsCall) {
   }
 }
 
-// However late gRPC gets to answer what it reads: the window of a stream is less than a stranger may send unanswered.
-TEST_F(GrpcAttack, LargeRequestsOfNewConnectionsAreNone) {
-  v1::PublishRequest request;
-  for (int i = 0; i < 64; ++i) {
-    *request.add_events() = TextEvent("a", std::string(60'000, 'x'));
-  }
-  for (int i = 0; i < 30; ++i) {
-    v1::Ack ack;
-    const grpc::Status status = Publisher(bridge_.grpc_target(), Publisher::Channel::kOwn).TryPublish(request, &ack);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-  }
-  EXPECT_EQ(bridge_.Metric("sse_bridge_grpc_connections_cut_total{reason=\"bytes\"}"), 0);
-}
-
 TEST_F(GrpcAttack, AThousandStreamsOfAConnectionAreTakenAndNoMore) {
   RawConnection connection(bridge_.grpc_port());
   connection.Send(Http2Preface());
