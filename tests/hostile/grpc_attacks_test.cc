@@ -17,6 +17,7 @@
 namespace bridge::test {
 namespace {
 
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 std::string Frame(FrameType type, uint32_t stream, absl::string_view payload) {
@@ -157,8 +158,10 @@ TEST_F(GrpcAttack, AGiantMessageEndsItsCall) {
   *request.add_events() = TextEvent("a", std::string(20'000'000, 'x'));
   for (int i = 0; i < 3; ++i) {
     v1::Ack ack;
-    EXPECT_EQ(Publisher(bridge_.grpc_target(), Publisher::Channel::kOwn).TryPublish(request, &ack).error_code(),
-              grpc::StatusCode::RESOURCE_EXHAUSTED);
+    // UNAVAILABLE where gRPC, on a loaded machine, answers so late that the first message of a connection looks like a
+    // head without an end: the connection is cut then.
+    EXPECT_THAT(Publisher(bridge_.grpc_target(), Publisher::Channel::kOwn).TryPublish(request, &ack).error_code(),
+                AnyOf(grpc::StatusCode::RESOURCE_EXHAUSTED, grpc::StatusCode::UNAVAILABLE));
   }
 }
 
