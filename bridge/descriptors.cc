@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
-#include <cstring>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <system_error>
 #include <thread>
 #include <unistd.h>
 #include <vector>
@@ -48,8 +48,8 @@ absl::Status PrepareDescriptors(const config::v1::Http& http) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(
-      absl::StrCat("only ", opened.size(), " more files can be opened (", std::strerror(error), "); ", needed,
-                   " are needed to start with ", loops,
+      absl::StrCat("only ", opened.size(), " more files can be opened (", std::generic_category().message(error), "); ",
+                   needed, " are needed to start with ", loops,
                    " event loops: raise the limit of open files (ulimit -n, LimitNOFILE) or lower http.event_loops"));
 }
 

@@ -51,7 +51,7 @@ std::string KnownKeys(const Descriptor& type, absl::string_view key) {
   absl::string_view nearest;
   size_t nearest_distance = std::min(kDistanceMax, key.size() / 2) + 1;
   for (int i = 0; i < type.field_count(); ++i) {
-    names.push_back(type.field(i)->name());
+    names.emplace_back(type.field(i)->name());
     const size_t distance = EditDistance(key, names.back());
     if (distance < nearest_distance) {
       nearest = names.back();

@@ -70,8 +70,8 @@ ClientAddress ClientAddresses::Find(const IpAddress& peer, const RequestHead& he
       continue;
     }
     const std::vector<absl::string_view> elements = absl::StrSplit(line.value, ',');
-    for (auto element = elements.rbegin(); element != elements.rend(); ++element) {
-      const absl::string_view text = absl::StripAsciiWhitespace(*element);
+    for (const absl::string_view element : std::views::reverse(elements)) {
+      const absl::string_view text = absl::StripAsciiWhitespace(element);
       const std::optional<IpAddress> address = ParseNode(header_ == Header::kForwarded ? ForOf(text) : text);
       if (!address.has_value()) {
         return {.address = peer};  // "unknown", or nonsense of a proxy that is trusted

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -80,7 +80,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, cons
   if (bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, kBacklog) != 0) {
     const int error = errno;
     close(fd);
-    const std::string text = absl::StrCat("cannot listen on ", shown, ": ", std::strerror(error));
+    const std::string text = absl::StrCat("cannot listen on ", shown, ": ", std::generic_category().message(error));
     return error == EADDRINUSE ? absl::FailedPreconditionError(text) : absl::InvalidArgumentError(text);
   }
   auto listener = std::unique_ptr<Listener>(
@@ -188,7 +188,7 @@ void Listener::NoteRoom(size_t descriptors) {
   if (const auto suppressed = log_limiter_.Admit()) {
     ops::LogWarn(descriptors > 0 ? "connections_gave_way" : "accept_paused",
                  {{"address", address_},
-                  {"error", std::strerror(room_error_)},
+                  {"error", std::generic_category().message(room_error_)},
                   {"fix", "raise the limit of open files (ulimit -n)"},
                   {"suppressed", *suppressed}});
   }

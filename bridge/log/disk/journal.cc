@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
@@ -32,7 +33,7 @@ struct Head {
 };
 
 absl::Status JournalError(int error, absl::string_view what) {
-  const std::string message = absl::StrCat(what, " the journal: ", std::strerror(error));
+  const std::string message = absl::StrCat(what, " the journal: ", std::generic_category().message(error));
   return error == ENOSPC || error == EDQUOT || error == EFBIG ? absl::ResourceExhaustedError(message)
                                                               : absl::InternalError(message);
 }
