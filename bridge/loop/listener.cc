@@ -85,7 +85,7 @@ absl::StatusOr<std::unique_ptr<Listener>> Listener::Create(EventLoop* loop, cons
   }
   auto listener = std::unique_ptr<Listener>(
       new Listener(loop, fd, reserved_descriptors, std::move(on_accepted), std::move(on_full)));
-  if (const absl::Status watched = loop->Watch(fd, listener.get()); !watched.ok()) {
+  if (absl::Status watched = loop->Watch(fd, listener.get()); !watched.ok()) {
     return watched;
   }
   return listener;
