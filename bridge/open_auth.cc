@@ -84,7 +84,9 @@ auth::TokenRules RulesOf(const config::v1::Jwt& jwt) {
                          .algorithms = {},
                          .leeway = config::FromProto(jwt.leeway()),
                          .subscribe_claim = jwt.subscribe_claim(),
-                         .publish_claim = jwt.publish_claim()};
+                         .publish_claim = jwt.publish_claim(),
+                         .call_claim = jwt.call_claim(),
+                         .serve_claim = jwt.serve_claim()};
   for (const int algorithm : jwt.algorithms()) {
     rules.algorithms.push_back(AlgorithmOf(static_cast<config::v1::Jwt::Algorithm>(algorithm)));
   }
@@ -116,6 +118,8 @@ absl::StatusOr<OpenedAuth> OpenAuth(const config::v1::Auth& config, FileWatcher*
   auth::Identity anonymous;
   ASSIGN_OR_RETURN(anonymous.subscribe, PatternsOf(config.anonymous().subscribe()));
   ASSIGN_OR_RETURN(anonymous.publish, PatternsOf(config.anonymous().publish()));
+  ASSIGN_OR_RETURN(anonymous.call, PatternsOf(config.anonymous().call()));
+  ASSIGN_OR_RETURN(anonymous.serve, PatternsOf(config.anonymous().serve()));
   std::unique_ptr<auth::Tickets> tickets;
   if (config::HasTickets(config)) {
     ASSIGN_OR_RETURN(tickets, CreateTickets(config.tickets(), watcher));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <grpc/support/log.h>
@@ -42,8 +43,8 @@ void SilenceGrpc() {
 // What an answer other than 200 says, of its problem+json where it has that.
 std::string Explained(int status, const std::string& body) {
   const auto problem = auth::ParseJsonObject(body);
-  const std::string* const detail = problem.ok() ? auth::FindString(*problem, "detail") : nullptr;
-  if (detail != nullptr) {
+  const std::optional<absl::string_view> detail = problem.ok() ? auth::FindText(*problem, "detail") : std::nullopt;
+  if (detail.has_value()) {
     return absl::StrCat("answered ", status, ": ", base::Shown(*detail, kAnswerBytesMax));
   }
   return absl::StrCat("answered ", status, ", and not as the bridge does: does --http lead to it?");

@@ -4,8 +4,6 @@
 #include <utility>
 #include <vector>
 
-#include <google/protobuf/struct.pb.h>
-
 #include "absl/random/random.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
@@ -73,7 +71,7 @@ std::optional<std::string> TopicWithin(const auth::PatternSet& subscribe, const 
 // The topic that fits the token, whose signature the bridge will look at.
 absl::StatusOr<std::string> TopicFor(const std::string& token, const config::v1::Jwt& jwt) {
   ASSIGN_OR_RETURN(const auth::Jws jws, auth::ParseJws(token));
-  const absl::StatusOr<google::protobuf::Struct> claims = auth::ParseJsonObject(jws.payload);
+  const absl::StatusOr<boost::json::object> claims = auth::ParseJsonObject(jws.payload);
   if (!claims.ok()) {
     return absl::InvalidArgumentError(absl::StrCat("the token's payload ", claims.status().message()));
   }

@@ -41,6 +41,17 @@ TokenCommand::TokenCommand(CLI::App* app)
       ->type_name("PATTERN")
       ->expected(1)
       ->take_all();
+  command_
+      ->add_option("--call", contents_.call, "A pattern of names of calls that its holder may make. May be repeated.")
+      ->type_name("PATTERN")
+      ->expected(1)
+      ->take_all();
+  command_
+      ->add_option("--serve", contents_.serve,
+                   "A pattern of names of calls that its holder may serve, as a worker. May be repeated.")
+      ->type_name("PATTERN")
+      ->expected(1)
+      ->take_all();
   command_->add_option("--ttl", ttl_, "How long it is good, as in 30s, 15m or 24h.")
       ->type_name("DURATION")
       ->capture_default_str();
@@ -67,12 +78,19 @@ TokenCommand::TokenCommand(CLI::App* app)
   command_->add_option("--publish-claim", contents_.publish_claim, "As auth.jwt.publish_claim.")
       ->type_name("PATH")
       ->capture_default_str();
+  command_->add_option("--call-claim", contents_.call_claim, "As auth.jwt.call_claim.")
+      ->type_name("PATH")
+      ->capture_default_str();
+  command_->add_option("--serve-claim", contents_.serve_claim, "As auth.jwt.serve_claim.")
+      ->type_name("PATH")
+      ->capture_default_str();
   command_->footer("sse-bridge token --subscribe 'orders.>' --subject ann --ttl 1h --key secret");
 }
 
 absl::StatusOr<std::string> TokenCommand::Mint(absl::Time now) const {
-  if (contents_.subscribe.empty() && contents_.publish.empty()) {
-    return absl::InvalidArgumentError("a token without --subscribe and --publish grants nothing: give it a pattern");
+  if (contents_.subscribe.empty() && contents_.publish.empty() && contents_.call.empty() && contents_.serve.empty()) {
+    return absl::InvalidArgumentError(
+        "a token without --subscribe, --publish, --call and --serve grants nothing: give it a pattern");
   }
   const absl::StatusOr<absl::Duration> ttl = config::ParseDuration(ttl_);
   if (!ttl.ok()) {

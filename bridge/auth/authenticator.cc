@@ -11,6 +11,8 @@ Identity Everybody() {
   Identity identity;
   identity.subscribe = *PatternSet::Parse({">"});
   identity.publish = identity.subscribe;
+  identity.call = identity.subscribe;
+  identity.serve = identity.subscribe;
   return identity;
 }
 

@@ -15,7 +15,7 @@ namespace bridge::auth {
 // Says who a client is by what it shows: a token, a ticket, or nothing. Thread-safe.
 class Authenticator {
  public:
-  // Without keys: everybody may subscribe to and publish everything.
+  // Without keys: everybody may do everything.
   Authenticator();
   // `anonymous` is who shows nothing. `tickets` is nullptr where there are none.
   Authenticator(Identity anonymous, std::unique_ptr<const TokenVerifier> verifier, std::unique_ptr<Tickets> tickets);

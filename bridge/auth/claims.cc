@@ -13,54 +13,52 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
-using google::protobuf::Value;
+namespace json = boost::json;
 
 // The end of the year 9999, as of google.protobuf.Timestamp.
 constexpr double kUnixSecondsMax = 253402300799.0;
 
 }  // namespace
 
-absl::StatusOr<std::optional<absl::Time>> ReadTime(const Struct& claims, absl::string_view name) {
-  const Value* const claim = FindMember(claims, name);
+absl::StatusOr<std::optional<absl::Time>> ReadTime(const json::object& claims, absl::string_view name) {
+  const json::value* const claim = FindMember(claims, name);
   if (claim == nullptr) {
     return std::nullopt;
   }
-  const double seconds = claim->number_value();
-  if (claim->kind_case() != Value::kNumberValue || !(seconds >= 0 && seconds <= kUnixSecondsMax)) {
+  json::error_code error;
+  const auto seconds = claim->to_number<double>(error);
+  if (error || !(seconds >= 0 && seconds <= kUnixSecondsMax)) {
     return absl::UnauthenticatedError(absl::StrCat("the token's ", name, " is no number of seconds since 1970"));
   }
   return absl::FromUnixSeconds(static_cast<int64_t>(seconds)) + absl::Seconds(seconds - std::floor(seconds));
 }
 
-absl::StatusOr<std::string> ReadSubject(const Struct& claims) {
+absl::StatusOr<std::string> ReadSubject(const json::object& claims) {
   if (FindMember(claims, "sub") == nullptr) {
     return "";
   }
-  const std::string* const subject = FindString(claims, "sub");
-  if (subject == nullptr || subject->size() > kSubjectBytesMax) {
+  const std::optional<absl::string_view> subject = FindText(claims, "sub");
+  if (!subject.has_value() || subject->size() > kSubjectBytesMax) {
     return absl::UnauthenticatedError(
         absl::StrCat("the token's sub is not a text of at most ", kSubjectBytesMax, " bytes"));
   }
-  return *subject;
+  return std::string(*subject);
 }
 
-absl::StatusOr<PatternSet> ReadPatterns(const Struct& claims, absl::string_view path) {
-  const Value* const claim = FindPath(claims, path);
+absl::StatusOr<PatternSet> ReadPatterns(const json::object& claims, absl::string_view path) {
+  const json::value* const claim = FindPath(claims, path);
   if (claim == nullptr) {
     return PatternSet();
   }
-  const auto& values = claim->list_value().values();
-  const bool is_list = claim->has_list_value() && std::ranges::all_of(values, [](const Value& value) {
-                         return value.kind_case() == Value::kStringValue;
-                       });
-  if (!is_list) {
+  const json::array* const list = claim->if_array();
+  if (list == nullptr || !std::ranges::all_of(*list, &json::value::is_string)) {
     return absl::UnauthenticatedError(
         absl::StrCat("the token's ", path, R"( is no list of patterns, as in ["orders.>", "prices.eu"])"));
   }
   std::vector<absl::string_view> texts;
-  for (const Value& value : values) {
-    texts.emplace_back(value.string_value());
+  texts.reserve(list->size());
+  for (const json::value& text : *list) {
+    texts.push_back(base::TextOf(text.get_string()));
   }
   absl::StatusOr<PatternSet> patterns = PatternSet::Parse(texts);
   if (!patterns.ok()) {
@@ -69,15 +67,16 @@ absl::StatusOr<PatternSet> ReadPatterns(const Struct& claims, absl::string_view 
   return patterns;
 }
 
-bool IsFor(const Struct& claims, absl::string_view audience) {
-  const Value* const claim = FindMember(claims, "aud");
+bool IsFor(const json::object& claims, absl::string_view audience) {
+  const json::value* const claim = FindMember(claims, "aud");
   if (claim == nullptr) {
     return false;
   }
-  const auto is_audience = [&](const Value& value) {
-    return value.kind_case() == Value::kStringValue && value.string_value() == audience;
+  const auto is_audience = [&](const json::value& value) {
+    return value.is_string() && base::TextOf(value.get_string()) == audience;
   };
-  return is_audience(*claim) || std::ranges::any_of(claim->list_value().values(), is_audience);
+  const json::array* const list = claim->if_array();
+  return list == nullptr ? is_audience(*claim) : std::ranges::any_of(*list, is_audience);
 }
 
 }  // namespace bridge::auth

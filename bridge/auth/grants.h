@@ -13,7 +13,8 @@
 
 namespace bridge::auth {
 
-// What a token may list, for each of subscribing and publishing. Asking costs time in proportion to the wildcards.
+// What a token may list, for each of subscribing, publishing, calling and serving. Asking costs time in proportion to
+// the wildcards.
 constexpr size_t kPatternsMax = 1000;
 
 // Patterns that are granted. An immutable value.
@@ -48,11 +49,15 @@ struct Identity {
   std::string subject = {};
   PatternSet subscribe;
   PatternSet publish;
+  // Names of calls, which have the grammar of topics.
+  PatternSet call = {};
+  PatternSet serve = {};
   // On the wall clock: from then on nothing is granted.
   absl::Time expires = absl::InfiniteFuture();
 
   bool MaySubscribe(const topic::Pattern& pattern) const { return subscribe.Contains(pattern); }
   bool MayPublish(absl::string_view topic) const { return publish.Matches(topic); }
+  bool MayCall(absl::string_view name) const { return call.Matches(name); }
 };
 
 }  // namespace bridge::auth

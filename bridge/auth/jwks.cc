@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include <google/protobuf/struct.pb.h>
 #include <openssl/core_names.h>
 
 #include "absl/status/status.h"
@@ -18,16 +17,15 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
-using google::protobuf::Value;
+namespace json = boost::json;
 
 // A modulus of 8,192 bits and some room.
 constexpr size_t kMemberBytesMax = 1100;
 
-absl::StatusOr<std::string> BytesOf(const Struct& jwk, absl::string_view member) {
-  const std::string* const text = FindString(jwk, member);
+absl::StatusOr<std::string> BytesOf(const json::object& jwk, absl::string_view member) {
+  const std::optional<absl::string_view> text = FindText(jwk, member);
   std::optional<std::string> bytes =
-      text == nullptr || text->size() > 2 * kMemberBytesMax ? std::nullopt : DecodeBase64Url(*text);
+      !text.has_value() || text->size() > 2 * kMemberBytesMax ? std::nullopt : DecodeBase64Url(*text);
   if (!bytes.has_value() || bytes->empty() || bytes->size() > kMemberBytesMax) {
     return absl::InvalidArgumentError(absl::StrCat("has no \"", member, "\" in base64url"));
   }
@@ -45,7 +43,7 @@ absl::StatusOr<EvpPkeyPtr> MakeKey(const char* kind, const OSSL_PARAM_BLD& build
   return EvpPkeyPtr(key);
 }
 
-absl::StatusOr<EvpPkeyPtr> RsaKey(const Struct& jwk) {
+absl::StatusOr<EvpPkeyPtr> RsaKey(const json::object& jwk) {
   ASSIGN_OR_RETURN(const std::string n_bytes, BytesOf(jwk, "n"));
   ASSIGN_OR_RETURN(const std::string e_bytes, BytesOf(jwk, "e"));
   const auto number = [](const std::string& bytes) {
@@ -60,10 +58,10 @@ absl::StatusOr<EvpPkeyPtr> RsaKey(const Struct& jwk) {
   return MakeKey("RSA", *build);
 }
 
-absl::StatusOr<EvpPkeyPtr> EcKey(const Struct& jwk) {
-  const std::string* const curve = FindString(jwk, "crv");
-  const bool is_p256 = curve != nullptr && *curve == "P-256";
-  if (!is_p256 && (curve == nullptr || *curve != "P-384")) {
+absl::StatusOr<EvpPkeyPtr> EcKey(const json::object& jwk) {
+  const std::optional<absl::string_view> curve = FindText(jwk, "crv");
+  const bool is_p256 = curve == "P-256";
+  if (!is_p256 && curve != "P-384") {
     return absl::InvalidArgumentError("is on a curve that is not P-256 or P-384");
   }
   const size_t bytes = EcPartBytes(is_p256 ? KeyType::kP256 : KeyType::kP384);
@@ -79,9 +77,9 @@ absl::StatusOr<EvpPkeyPtr> EcKey(const Struct& jwk) {
   return MakeKey("EC", *build);
 }
 
-absl::StatusOr<EvpPkeyPtr> OkpKey(const Struct& jwk) {
-  const std::string* const curve = FindString(jwk, "crv");
-  if (curve == nullptr || *curve != "Ed25519") {
+absl::StatusOr<EvpPkeyPtr> OkpKey(const json::object& jwk) {
+  const std::optional<absl::string_view> curve = FindText(jwk, "crv");
+  if (curve != "Ed25519") {
     return absl::InvalidArgumentError("is on a curve that is not Ed25519");
   }
   ASSIGN_OR_RETURN(const std::string x, BytesOf(jwk, "x"));
@@ -94,36 +92,29 @@ absl::StatusOr<EvpPkeyPtr> OkpKey(const Struct& jwk) {
 }
 
 // Whether "use" and "key_ops", where they are there, let the key verify.
-bool IsForVerifying(const Struct& jwk) {
-  if (FindMember(jwk, "use") != nullptr) {
-    const std::string* const use = FindString(jwk, "use");
-    if (use == nullptr || *use != "sig") {
-      return false;
-    }
+bool IsForVerifying(const json::object& jwk) {
+  if (FindMember(jwk, "use") != nullptr && FindText(jwk, "use") != "sig") {
+    return false;
   }
-  const Value* const operations = FindMember(jwk, "key_ops");
-  return operations == nullptr || std::ranges::any_of(operations->list_value().values(), [](const Value& operation) {
-           return operation.string_value() == "verify";
-         });
+  const json::value* const operations = FindMember(jwk, "key_ops");
+  return operations == nullptr ||
+         (operations->is_array() &&
+          std::ranges::find(operations->get_array(), json::value("verify")) != operations->get_array().end());
 }
 
-absl::StatusOr<Key> ParseJwk(const Struct& jwk, JwksSecrets secrets) {
+absl::StatusOr<Key> ParseJwk(const json::object& jwk, JwksSecrets secrets) {
   if (!IsForVerifying(jwk)) {
     return absl::InvalidArgumentError("is not for verifying signatures");
   }
   Key::Name name;
-  if (const std::string* const kid = FindString(jwk, "kid"); kid != nullptr) {
-    name.kid = *kid;
-  }
+  name.kid = std::string(FindText(jwk, "kid").value_or(""));
   if (FindMember(jwk, "alg") != nullptr) {
-    const std::string* const alg = FindString(jwk, "alg");
-    name.algorithm = alg == nullptr ? std::nullopt : ParseAlgorithm(*alg);
+    name.algorithm = ParseAlgorithm(FindText(jwk, "alg").value_or(""));
     if (!name.algorithm.has_value()) {
       return absl::InvalidArgumentError("is for an algorithm that is not known here");
     }
   }
-  const std::string* const kind = FindString(jwk, "kty");
-  const absl::string_view kty = kind == nullptr ? "" : absl::string_view(*kind);
+  const absl::string_view kty = FindText(jwk, "kty").value_or("");
   if (kty == "oct") {
     if (secrets == JwksSecrets::kIgnored) {
       return absl::InvalidArgumentError("is a secret (kty oct), and what is at a URL is none");
@@ -152,20 +143,21 @@ absl::StatusOr<std::vector<Key>> ParseJwks(absl::string_view text, JwksSecrets s
     return absl::InvalidArgumentError(
         absl::StrCat("has ", text.size(), " bytes; a key set has at most ", kJwksBytesMax));
   }
-  ASSIGN_OR_RETURN(const Struct set, ParseJsonObject(text));
-  const Value* const members = FindMember(set, "keys");
-  if (members == nullptr || !members->has_list_value()) {
+  ASSIGN_OR_RETURN(const json::object set, ParseJsonObject(text));
+  const json::value* const members = FindMember(set, "keys");
+  if (members == nullptr || !members->is_array()) {
     return absl::InvalidArgumentError("is no key set: it has no list \"keys\"");
   }
-  const auto& jwks = members->list_value().values();
-  if (static_cast<size_t>(jwks.size()) > kJwksKeysMax) {
+  const json::array& jwks = members->get_array();
+  if (jwks.size() > kJwksKeysMax) {
     return absl::InvalidArgumentError(absl::StrCat("has ", jwks.size(), " keys; at most ", kJwksKeysMax, " are taken"));
   }
   const OpensslErrorScope errors;
   std::vector<Key> keys;
   absl::Status first_error;
-  for (const Value& jwk : jwks) {
-    absl::StatusOr<Key> key = ParseJwk(jwk.struct_value(), secrets);
+  for (const json::value& jwk : jwks) {
+    absl::StatusOr<Key> key =
+        jwk.is_object() ? ParseJwk(jwk.get_object(), secrets) : absl::InvalidArgumentError("is no object");
     if (key.ok()) {
       keys.push_back(*std::move(key));
     } else if (first_error.ok()) {

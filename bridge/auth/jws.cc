@@ -15,28 +15,27 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
+namespace json = boost::json;
 
-absl::Status ReadHeader(const Struct& header, Jws& jws) {
+absl::Status ReadHeader(const json::object& header, Jws& jws) {
   if (FindMember(header, "crit") != nullptr) {
     return absl::UnauthenticatedError("the token's header has crit, and no extension is known here");
   }
-  const std::string* const alg = FindString(header, "alg");
-  const std::optional<Algorithm> algorithm = alg == nullptr ? std::nullopt : ParseAlgorithm(*alg);
+  const std::optional<Algorithm> algorithm = ParseAlgorithm(FindText(header, "alg").value_or(""));
   if (!algorithm.has_value()) {
     return absl::UnauthenticatedError(absl::StrCat("the token's alg is none of ", AlgorithmNames()));
   }
   jws.algorithm = *algorithm;
   if (FindMember(header, "kid") != nullptr) {
-    const std::string* const kid = FindString(header, "kid");
-    if (kid == nullptr || kid->empty() || kid->size() > kKidBytesMax) {
+    const std::optional<absl::string_view> kid = FindText(header, "kid");
+    if (!kid.has_value() || kid->empty() || kid->size() > kKidBytesMax) {
       return absl::UnauthenticatedError(absl::StrCat("the token's kid is not a text of 1 to ", kKidBytesMax, " bytes"));
     }
-    jws.kid = *kid;
+    jws.kid = std::string(*kid);
   }
   if (FindMember(header, "typ") != nullptr) {
-    const std::string* const type = FindString(header, "typ");
-    if (type == nullptr || type->empty()) {
+    const std::optional<absl::string_view> type = FindText(header, "typ");
+    if (!type.has_value() || type->empty()) {
       return absl::UnauthenticatedError("the token's typ is no text");
     }
     const std::string lower = absl::AsciiStrToLower(*type);
@@ -67,7 +66,7 @@ absl::StatusOr<Jws> ParseJws(absl::string_view token) {
     return absl::UnauthenticatedError(absl::StrCat("the token's header has ", header_text->size(), " bytes; at most ",
                                                    kTokenHeaderBytesMax, " are accepted"));
   }
-  const absl::StatusOr<Struct> header = ParseJsonObject(*header_text);
+  const absl::StatusOr<json::object> header = ParseJsonObject(*header_text);
   if (!header.ok()) {
     return absl::UnauthenticatedError(absl::StrCat("the token's header ", header.status().message()));
   }
@@ -79,8 +78,8 @@ absl::StatusOr<Jws> ParseJws(absl::string_view token) {
   return jws;
 }
 
-std::string JoinSignedText(const Struct& header, const Struct& payload) {
-  return absl::StrCat(EncodeBase64Url(FormatJson(header)), ".", EncodeBase64Url(FormatJson(payload)));
+std::string JoinSignedText(const json::object& header, const json::object& payload) {
+  return absl::StrCat(EncodeBase64Url(json::serialize(header)), ".", EncodeBase64Url(json::serialize(payload)));
 }
 
 }  // namespace bridge::auth

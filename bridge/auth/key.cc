@@ -5,7 +5,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
@@ -100,16 +99,6 @@ absl::StatusOr<KeyType> TypeOf(const EVP_PKEY& key) {
 
 size_t EcPartBytes(KeyType type) { return type == KeyType::kP256 ? 32 : 48; }
 
-std::string Hmac(Algorithm algorithm, absl::string_view secret, absl::string_view text) {
-  std::string mac(EVP_MAX_MD_SIZE, '\0');
-  size_t bytes = 0;
-  const unsigned char* const made =
-      EVP_Q_mac(nullptr, "HMAC", nullptr, DigestOf(algorithm), nullptr, secret.data(), secret.size(), Bytes(text),
-                text.size(), reinterpret_cast<unsigned char*>(mac.data()), mac.size(), &bytes);
-  mac.resize(made == nullptr ? 0 : bytes);
-  return mac;
-}
-
 absl::StatusOr<Key> Key::FromSecret(Name name, absl::string_view secret) {
   const Algorithm algorithm = name.algorithm.value_or(Algorithm::kHs256);
   const size_t bytes_min = SecretBytesMin(algorithm);
@@ -119,7 +108,11 @@ absl::StatusOr<Key> Key::FromSecret(Name name, absl::string_view secret) {
                                                    ", as \"openssl rand -base64 48\" makes them"));
   }
   Key key(std::move(name), KeyType::kSecret);
-  key.secret_ = std::string(secret);
+  for (const Algorithm each : {Algorithm::kHs256, Algorithm::kHs384, Algorithm::kHs512}) {
+    if (key.name_.algorithm.value_or(each) == each && secret.size() >= SecretBytesMin(each)) {
+      key.hmacs_.emplace(each, Hmac(each, secret));
+    }
+  }
   return key;
 }
 
@@ -155,10 +148,10 @@ absl::StatusOr<Key> Key::FromOpenssl(Name name, EvpPkeyPtr pkey) {
 }
 
 bool Key::IsFor(Algorithm algorithm) const {
-  if (KeyTypeOf(algorithm) != type_ || (name_.algorithm.has_value() && *name_.algorithm != algorithm)) {
-    return false;
+  if (type_ == KeyType::kSecret) {
+    return hmacs_.contains(algorithm);
   }
-  return type_ != KeyType::kSecret || secret_.size() >= SecretBytesMin(algorithm);
+  return KeyTypeOf(algorithm) == type_ && name_.algorithm.value_or(algorithm) == algorithm;
 }
 
 bool Key::Verifies(Algorithm algorithm, absl::string_view text, absl::string_view signature) const {
@@ -167,7 +160,7 @@ bool Key::Verifies(Algorithm algorithm, absl::string_view text, absl::string_vie
   }
   const OpensslErrorScope errors;
   if (type_ == KeyType::kSecret) {
-    const std::string mac = Hmac(algorithm, secret_, text);
+    const std::string mac = hmacs_.at(algorithm).Of(text);
     return !mac.empty() && mac.size() == signature.size() &&
            CRYPTO_memcmp(mac.data(), signature.data(), mac.size()) == 0;
   }

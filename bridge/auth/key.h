@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,6 +10,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/auth/algorithm.h"
+#include "bridge/auth/hmac.h"
 #include "bridge/auth/openssl.h"
 
 namespace bridge::auth {
@@ -45,17 +47,14 @@ class Key {
 
   Name name_;
   KeyType type_;
-  // Of KeyType::kSecret.
-  std::string secret_;
+  // Of KeyType::kSecret: for each algorithm that the key is for.
+  std::map<Algorithm, Hmac> hmacs_;
   // Of the others.
   std::shared_ptr<EVP_PKEY> public_key_;
 };
 
 // What kind of key OpenSSL's `key` is. INVALID_ARGUMENT: none that is used here.
 absl::StatusOr<KeyType> TypeOf(const EVP_PKEY& key);
-
-// HMAC of `text`, as long as the digest.
-std::string Hmac(Algorithm algorithm, absl::string_view secret, absl::string_view text);
 
 // The bytes of r and of s in a signature of an EC key.
 size_t EcPartBytes(KeyType type);

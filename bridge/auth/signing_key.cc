@@ -55,7 +55,7 @@ std::string RawEcSignature(absl::string_view der, size_t part_bytes) {
 absl::StatusOr<SigningKey> SigningKey::FromSecret(Algorithm algorithm, absl::string_view secret) {
   RETURN_IF_ERROR(Key::FromSecret({.kid = "", .algorithm = algorithm}, secret).status());
   SigningKey key(algorithm);
-  key.secret_ = std::string(secret);
+  key.hmac_.emplace(algorithm, secret);
   return key;
 }
 
@@ -85,8 +85,8 @@ absl::StatusOr<SigningKey> SigningKey::Parse(absl::string_view bytes, std::optio
 }
 
 absl::StatusOr<std::string> SigningKey::Sign(absl::string_view text) const {
-  if (KeyTypeOf(algorithm_) == KeyType::kSecret) {
-    return Hmac(algorithm_, secret_, text);
+  if (hmac_.has_value()) {
+    return hmac_->Of(text);
   }
   const OpensslErrorScope errors;
   const EvpMdCtxPtr context(EVP_MD_CTX_new());

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/auth/algorithm.h"
+#include "bridge/auth/hmac.h"
 #include "bridge/auth/openssl.h"
 
 namespace bridge::auth {
@@ -33,7 +34,7 @@ class SigningKey {
 
   Algorithm algorithm_;
   // Where the algorithm takes a secret.
-  std::string secret_;
+  std::optional<Hmac> hmac_;
   // Else.
   std::shared_ptr<EVP_PKEY> private_key_;
 };

@@ -6,7 +6,6 @@
 #include <tuple>
 #include <vector>
 
-#include <google/protobuf/struct.pb.h>
 #include <openssl/rand.h>
 
 #include "absl/strings/str_cat.h"
@@ -20,7 +19,7 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
+namespace json = boost::json;
 
 constexpr char kType[] = "bridge-ticket+jwt";
 
@@ -32,8 +31,12 @@ std::string RandomBytes(size_t count) {
   return bytes;
 }
 
-void SetSeconds(Struct& object, const char* name, absl::Time time) {
-  (*object.mutable_fields())[name].set_number_value(static_cast<double>(absl::ToUnixSeconds(time)));
+json::array PatternsOf(const PatternSet& patterns) {
+  json::array list;
+  for (const std::string& pattern : patterns.texts()) {
+    list.emplace_back(base::JsonText(pattern));
+  }
+  return list;
 }
 
 absl::Status NoTicket() { return absl::UnauthenticatedError("this is no ticket that this bridge has made"); }
@@ -70,17 +73,19 @@ absl::StatusOr<Tickets::Minted> Tickets::Mint(const Identity& identity, absl::Ti
   if (now >= expires) {
     return absl::UnauthenticatedError("the token has expired");
   }
-  Struct header;
-  SetText(header, "alg", "HS256");
-  SetText(header, "typ", kType);
-  Struct claims;
-  SetText(claims, "jti", EncodeBase64Url(RandomBytes(std::tuple_size_v<decltype(Id::second)>)));
-  SetSeconds(claims, "exp", expires + absl::Seconds(1) - absl::Nanoseconds(1));  // rounded up
-  SetSeconds(claims, "end", identity.expires);
-  SetText(claims, "sub", identity.subject);
-  auto& patterns = *(*claims.mutable_fields())["subscribe"].mutable_list_value();
-  for (const std::string& pattern : identity.subscribe.texts()) {
-    patterns.add_values()->set_string_value(pattern);
+  const json::object header = {{"alg", "HS256"}, {"typ", kType}};
+  const std::string id = EncodeBase64Url(RandomBytes(std::tuple_size_v<decltype(Id::second)>));
+  const absl::Time rounded_up = expires + absl::Seconds(1) - absl::Nanoseconds(1);
+  json::object claims = {{"jti", base::JsonText(id)},
+                         {"exp", absl::ToUnixSeconds(rounded_up)},
+                         {"end", absl::ToUnixSeconds(identity.expires)},
+                         {"sub", base::JsonText(identity.subject)},
+                         {"subscribe", PatternsOf(identity.subscribe)}};
+  if (!identity.issuer.empty()) {
+    claims.emplace("iss", base::JsonText(identity.issuer));
+  }
+  if (!identity.call.texts().empty()) {
+    claims.emplace("call", PatternsOf(identity.call));
   }
   const std::string signed_text = JoinSignedText(header, claims);
   absl::StatusOr<std::string> signature;
@@ -112,11 +117,11 @@ absl::StatusOr<Tickets::Ticket> Tickets::Read(absl::string_view text, absl::Time
       return NoTicket();
     }
   }
-  ASSIGN_OR_RETURN(const Struct claims, ParseJsonObject(jws->payload));
+  ASSIGN_OR_RETURN(const json::object claims, ParseJsonObject(jws->payload));
   ASSIGN_OR_RETURN(const std::optional<absl::Time> expires, ReadTime(claims, "exp"));
   ASSIGN_OR_RETURN(const std::optional<absl::Time> end, ReadTime(claims, "end"));
-  const std::string* const id = FindString(claims, "jti");
-  const std::optional<std::string> id_bytes = id == nullptr ? std::nullopt : DecodeBase64Url(*id);
+  const std::optional<absl::string_view> id = FindText(claims, "jti");
+  const std::optional<std::string> id_bytes = !id.has_value() ? std::nullopt : DecodeBase64Url(*id);
   Ticket ticket;
   if (!expires.has_value() || !end.has_value() || !id_bytes.has_value() ||
       id_bytes->size() != ticket.id.second.size()) {
@@ -128,8 +133,10 @@ absl::StatusOr<Tickets::Ticket> Tickets::Read(absl::string_view text, absl::Time
     return absl::UnauthenticatedError("the ticket has expired: get another one from POST /tickets");
   }
   ticket.identity.expires = *end;
+  ticket.identity.issuer = std::string(FindText(claims, "iss").value_or(""));
   ASSIGN_OR_RETURN(ticket.identity.subject, ReadSubject(claims));
   ASSIGN_OR_RETURN(ticket.identity.subscribe, ReadPatterns(claims, "subscribe"));
+  ASSIGN_OR_RETURN(ticket.identity.call, ReadPatterns(claims, "call"));
   return ticket;
 }
 

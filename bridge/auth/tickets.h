@@ -22,8 +22,8 @@
 
 namespace bridge::auth {
 
-// Makes and takes tickets: short-lived texts for a URL that let somebody subscribe once in the name of a token.
-// Thread-safe.
+// Makes and takes tickets: short-lived texts for a URL that let somebody subscribe or call once in the name of a
+// token. Thread-safe.
 //
 // A ticket holds all that it stands for and is signed, so any replica with the same secret takes it. That it is taken
 // once is remembered by each process for itself. It is a JWT of a type of its own: no ticket is a token, and no token
@@ -51,9 +51,9 @@ class Tickets {
     // Until when it can be used.
     absl::Time expires;
   };
-  // A ticket with the subject, the patterns to subscribe to and the end of `identity`. `now` is the wall clock's time.
-  // UNAUTHENTICATED: the identity has ended, or never ends (is no token's). RESOURCE_EXHAUSTED: it has too many
-  // patterns for kTicketBytesMax.
+  // A ticket with the issuer, the subject, the patterns to subscribe to and to call, and the end of `identity`. `now`
+  // is the wall clock's time. UNAUTHENTICATED: the identity has ended, or never ends (is no token's).
+  // RESOURCE_EXHAUSTED: it has too many patterns for kTicketBytesMax.
   absl::StatusOr<Minted> Mint(const Identity& identity, absl::Time now) const;
 
   // Tells a ticket from all others: its expiry in Unix seconds, and random bytes.

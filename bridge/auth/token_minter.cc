@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include <google/protobuf/struct.pb.h>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -18,26 +16,32 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
+namespace json = boost::json;
 
-void SetUnlessEmpty(Struct& object, absl::string_view name, absl::string_view text) {
+void SetUnlessEmpty(json::object& object, json::string_view name, absl::string_view text) {
   if (!text.empty()) {
-    SetText(object, name, text);
+    object[name] = base::JsonText(text);
   }
 }
 
-absl::Status SetPatterns(Struct& claims, absl::string_view path, const std::vector<std::string>& patterns) {
+absl::Status SetPatterns(json::object& claims, absl::string_view path, const std::vector<std::string>& patterns) {
   RETURN_IF_ERROR(PatternSet::Parse({patterns.begin(), patterns.end()}).status());
   const std::vector<std::string> names = absl::StrSplit(path, '.');
-  Struct* object = &claims;
+  json::object* object = &claims;
   for (size_t i = 0; i + 1 < names.size(); ++i) {
-    object = (*object->mutable_fields())[names[i]].mutable_struct_value();
+    json::value& inner = (*object)[base::JsonText(names[i])];
+    object = inner.is_object() ? &inner.get_object() : &inner.emplace_object();
   }
-  auto& list = *(*object->mutable_fields())[names.back()].mutable_list_value();
+  json::array& list = (*object)[base::JsonText(names.back())].emplace_array();
   for (const std::string& pattern : patterns) {
-    list.add_values()->set_string_value(pattern);
+    list.emplace_back(base::JsonText(pattern));
   }
   return absl::OkStatus();
+}
+
+absl::Status SetPatternsUnlessEmpty(json::object& claims, absl::string_view path,
+                                    const std::vector<std::string>& patterns) {
+  return patterns.empty() ? absl::OkStatus() : SetPatterns(claims, path, patterns);
 }
 
 }  // namespace
@@ -49,19 +53,19 @@ absl::StatusOr<std::string> TokenMinter::Mint(const TokenContents& contents, abs
     return absl::InvalidArgumentError(
         absl::StrCat("a ttl of ", absl::FormatDuration(ttl), " is too short: write 1s or more"));
   }
-  Struct header;
-  SetText(header, "alg", NameOf(key_.algorithm()));
-  SetText(header, "typ", "JWT");
+  json::object header = {{"alg", base::JsonText(NameOf(key_.algorithm()))}, {"typ", "JWT"}};
   SetUnlessEmpty(header, "kid", kid_);
-  Struct claims;
+  json::object claims;
   SetUnlessEmpty(claims, "sub", contents.subject);
   SetUnlessEmpty(claims, "iss", contents.issuer);
   SetUnlessEmpty(claims, "aud", contents.audience);
   const int64_t issued = absl::ToUnixSeconds(now);
-  (*claims.mutable_fields())["iat"].set_number_value(static_cast<double>(issued));
-  (*claims.mutable_fields())["exp"].set_number_value(static_cast<double>(issued + absl::ToInt64Seconds(ttl)));
+  claims["iat"] = issued;
+  claims["exp"] = issued + absl::ToInt64Seconds(ttl);
   RETURN_IF_ERROR(SetPatterns(claims, contents.subscribe_claim, contents.subscribe));
   RETURN_IF_ERROR(SetPatterns(claims, contents.publish_claim, contents.publish));
+  RETURN_IF_ERROR(SetPatternsUnlessEmpty(claims, contents.call_claim, contents.call));
+  RETURN_IF_ERROR(SetPatternsUnlessEmpty(claims, contents.serve_claim, contents.serve));
 
   const std::string signed_text = JoinSignedText(header, claims);
   ASSIGN_OR_RETURN(const std::string signature, key_.Sign(signed_text));

@@ -17,9 +17,13 @@ struct TokenContents {
   std::string audience;
   std::vector<std::string> subscribe;
   std::vector<std::string> publish;
+  std::vector<std::string> call = {};
+  std::vector<std::string> serve = {};
   // Where the patterns go: "bridge.subscribe" is the member "subscribe" of the object "bridge".
   std::string subscribe_claim = "bridge.subscribe";
   std::string publish_claim = "bridge.publish";
+  std::string call_claim = "bridge.call";
+  std::string serve_claim = "bridge.serve";
 };
 
 // Makes tokens for trying the bridge; those of users come from who knows the users. A value.

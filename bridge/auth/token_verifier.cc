@@ -6,8 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include <google/protobuf/struct.pb.h>
-
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 
@@ -18,12 +16,12 @@
 namespace bridge::auth {
 namespace {
 
-using google::protobuf::Struct;
+namespace json = boost::json;
 
 constexpr size_t kIssuerBytesMax = 256;
 
 // The three time claims; returns when the token ends.
-absl::StatusOr<absl::Time> CheckTimes(const Struct& claims, absl::Duration leeway, absl::Time now) {
+absl::StatusOr<absl::Time> CheckTimes(const json::object& claims, absl::Duration leeway, absl::Time now) {
   ASSIGN_OR_RETURN(const std::optional<absl::Time> expires, ReadTime(claims, "exp"));
   ASSIGN_OR_RETURN(const std::optional<absl::Time> not_before, ReadTime(claims, "nbf"));
   ASSIGN_OR_RETURN(const std::optional<absl::Time> issued, ReadTime(claims, "iat"));
@@ -92,28 +90,30 @@ absl::Status TokenVerifier::CheckSignature(const Jws& jws) const {
 }
 
 absl::StatusOr<Identity> TokenVerifier::ReadClaims(const Jws& jws, absl::Time now) const {
-  const absl::StatusOr<Struct> claims = ParseJsonObject(jws.payload);
+  const absl::StatusOr<json::object> claims = ParseJsonObject(jws.payload);
   if (!claims.ok()) {
     return absl::UnauthenticatedError(absl::StrCat("the token's payload ", claims.status().message()));
   }
   Identity identity;
   ASSIGN_OR_RETURN(identity.expires, CheckTimes(*claims, rules_.leeway, now));
-  const std::string* const issuer = FindString(*claims, "iss");
-  if (!rules_.issuer.empty() && (issuer == nullptr || *issuer != rules_.issuer)) {
+  const std::optional<absl::string_view> issuer = FindText(*claims, "iss");
+  if (!rules_.issuer.empty() && (!issuer.has_value() || *issuer != rules_.issuer)) {
     return absl::UnauthenticatedError(absl::StrCat("the token's iss is not \"", rules_.issuer, "\""));
   }
   if (!rules_.audience.empty() && !IsFor(*claims, rules_.audience)) {
     return absl::UnauthenticatedError(absl::StrCat("the token's aud does not name \"", rules_.audience, "\""));
   }
-  if (issuer != nullptr) {
+  if (issuer.has_value()) {
     if (issuer->size() > kIssuerBytesMax) {
       return absl::UnauthenticatedError(absl::StrCat("the token's iss is longer than ", kIssuerBytesMax, " bytes"));
     }
-    identity.issuer = *issuer;
+    identity.issuer = std::string(*issuer);
   }
   ASSIGN_OR_RETURN(identity.subject, ReadSubject(*claims));
   ASSIGN_OR_RETURN(identity.subscribe, ReadPatterns(*claims, rules_.subscribe_claim));
   ASSIGN_OR_RETURN(identity.publish, ReadPatterns(*claims, rules_.publish_claim));
+  ASSIGN_OR_RETURN(identity.call, ReadPatterns(*claims, rules_.call_claim));
+  ASSIGN_OR_RETURN(identity.serve, ReadPatterns(*claims, rules_.serve_claim));
   return identity;
 }
 

@@ -26,6 +26,8 @@ struct TokenRules {
   // Where the patterns stand (FindPath).
   std::string subscribe_claim = "bridge.subscribe";
   std::string publish_claim = "bridge.publish";
+  std::string call_claim = "bridge.call";
+  std::string serve_claim = "bridge.serve";
 };
 
 // Says whom a token stands for (a signed JWT, RFC 7519 and RFC 8725). Thread-safe. The sources outlive it.
@@ -37,7 +39,7 @@ class TokenVerifier {
 
   TokenVerifier(TokenRules rules, std::vector<KeySource*> sources);
 
-  // `now` is the wall clock's time. Takes some 30 to 800 µs (ES384) and waits for nothing.
+  // `now` is the wall clock's time. Takes some 3 µs (HS256) to 800 µs (ES384) and waits for nothing.
   //
   // UNAUTHENTICATED says what is wrong with the token, and shows nothing of it but what somebody signed who has a key:
   // its claims are looked at only after its signature. UNAVAILABLE: its key is not there yet, and is being fetched.

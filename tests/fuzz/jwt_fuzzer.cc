@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/auth/base64url.h"
+#include "bridge/auth/hmac.h"
 #include "bridge/auth/jwks.h"
 #include "bridge/auth/key.h"
 #include "bridge/auth/key_set.h"
@@ -57,8 +58,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const size_t nul = std::min(text.find('\0'), text.size());
     const std::string signed_text = absl::StrCat(EncodeBase64Url(text.substr(0, nul)), ".",
                                                  EncodeBase64Url(text.substr(std::min(nul + 1, text.size()))));
-    Verify(
-        absl::StrCat(signed_text, ".", EncodeBase64Url(bridge::auth::Hmac(Algorithm::kHs256, kSecret, signed_text))));
+    Verify(absl::StrCat(signed_text, ".",
+                        EncodeBase64Url(bridge::auth::Hmac(Algorithm::kHs256, kSecret).Of(signed_text))));
   } else if (mode == 'k') {
     const auto keys = bridge::auth::ParseJwks(text, bridge::auth::JwksSecrets::kAccepted);
     if (keys.ok()) {

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 
 #include "bridge/auth/base64url.h"
+#include "bridge/auth/hmac.h"
 #include "bridge/auth/key.h"
 #include "bridge/auth/tickets.h"
 
@@ -25,7 +26,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string signed_text =
         absl::StrCat(EncodeBase64Url(R"({"alg":"HS256","typ":"bridge-ticket+jwt"})"), ".", EncodeBase64Url(ticket));
     ticket =
-        absl::StrCat(signed_text, ".", EncodeBase64Url(bridge::auth::Hmac(Algorithm::kHs256, kSecret, signed_text)));
+        absl::StrCat(signed_text, ".", EncodeBase64Url(bridge::auth::Hmac(Algorithm::kHs256, kSecret).Of(signed_text)));
   }
   const absl::StatusOr<bridge::auth::Tickets::Ticket> read = tickets->Read(ticket, now);
   if (read.ok() &&

@@ -48,7 +48,7 @@ absl::StatusOr<json::object> Call(NatsConnection& connection, const std::string&
   ASSIGN_OR_RETURN(const std::string answer,
                    connection.Request(absl::StrCat("$JS.API.", subject), json::serialize(request), kTimeout));
   json::error_code error;
-  json::value value = json::parse(JsonText(answer), error);
+  json::value value = json::parse(base::JsonText(answer), error);
   if (error || !value.is_object()) {
     return absl::UnavailableError(absl::StrCat(subject, ": the answer is no JSON object: ", error.message()));
   }
@@ -140,7 +140,7 @@ absl::Status CreateStream(NatsConnection& connection, const std::string& stream,
 absl::Status UpdateLimits(NatsConnection& connection, const std::string& stream, const StreamInfo& is,
                           const StreamConfig& config) {
   json::error_code error;
-  json::value request = json::parse(JsonText(is.config_json), error);
+  json::value request = json::parse(base::JsonText(is.config_json), error);
   if (error || !request.is_object()) {
     return absl::UnavailableError(absl::StrCat("the stream's configuration is no JSON object: ", error.message()));
   }
@@ -183,7 +183,7 @@ absl::StatusOr<PubAck> ParsePubAck(absl::string_view text, absl::string_view str
   std::array<unsigned char, 1024> memory;
   json::monotonic_resource resource(memory.data(), memory.size());
   json::error_code error;
-  const json::value answer = json::parse(JsonText(text), error, &resource);
+  const json::value answer = json::parse(base::JsonText(text), error, &resource);
   if (error || !answer.is_object()) {
     return absl::UnavailableError("JetStream's ack is no JSON object");
   }

@@ -32,7 +32,7 @@ class KeyFilesTest : public ::testing::Test {
   static std::string ErrorOf(const absl::Status& status) { return std::string(status.message()); }
   static bool Verifies(const KeyFiles& files, const std::string& secret) {
     for (const Key* const key : files.Keys()->Candidates(Algorithm::kHs256, std::nullopt)) {
-      if (key->Verifies(Algorithm::kHs256, "text", Hmac(Algorithm::kHs256, secret, "text"))) {
+      if (key->Verifies(Algorithm::kHs256, "text", Hmac(Algorithm::kHs256, secret).Of("text"))) {
         return true;
       }
     }

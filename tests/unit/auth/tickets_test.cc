@@ -37,6 +37,7 @@ Identity Ann(absl::Duration left = absl::Hours(1),
   return {.subject = "ann",
           .subscribe = *PatternSet::Parse(patterns),
           .publish = *PatternSet::Parse({"p"}),
+          .serve = *PatternSet::Parse({"chat"}),
           .expires = kNow + left};
 }
 
@@ -60,7 +61,21 @@ TEST(TicketsTest, ATicketStandsForItsTokenAndMayNotPublish) {
   EXPECT_EQ(identity->subject, "ann");
   EXPECT_THAT(identity->subscribe.texts(), ElementsAre("orders.>", "a.*"));
   EXPECT_THAT(identity->publish.texts(), ElementsAre());
+  EXPECT_THAT(identity->serve.texts(), ElementsAre());
   EXPECT_EQ(identity->expires, kNow + absl::Hours(1)) << "the stream ends with the token";
+}
+
+TEST(TicketsTest, ATicketMakesTheCallsOfItsToken) {
+  const auto tickets = Create();
+  Identity ann = Ann();
+  ann.issuer = "https://id.example/";
+  ann.call = *PatternSet::Parse({"chat", "reports.*"});
+  const absl::StatusOr<Identity> identity = Redeem(*tickets, Minted(*tickets, ann), kNow);
+  ASSERT_TRUE(identity.ok()) << identity.status();
+  EXPECT_THAT(identity->call.texts(), ElementsAre("chat", "reports.*"));
+  EXPECT_TRUE(identity->MayCall("reports.eu"));
+  EXPECT_FALSE(identity->MayCall("reports"));
+  EXPECT_EQ(identity->issuer, "https://id.example/") << "a call belongs to the issuer's subject";
 }
 
 TEST(TicketsTest, ATicketOpensOneStream) {

@@ -36,6 +36,8 @@ TokenContents Contents() {
   contents.audience = "bridge";
   contents.subscribe = {"orders.>"};
   contents.publish = {"a", "b.*"};
+  contents.call = {"chat"};
+  contents.serve = {"chat", "reports.*"};
   return contents;
 }
 
@@ -66,6 +68,8 @@ TEST(TokenMinterTest, WhatItMakesIsVerified) {
     EXPECT_EQ(identity->expires, kNow + absl::Hours(1));
     EXPECT_THAT(identity->subscribe.texts(), ElementsAre("orders.>"));
     EXPECT_THAT(identity->publish.texts(), ElementsAre("a", "b.*"));
+    EXPECT_THAT(identity->call.texts(), ElementsAre("chat"));
+    EXPECT_THAT(identity->serve.texts(), ElementsAre("chat", "reports.*"));
   }
 }
 

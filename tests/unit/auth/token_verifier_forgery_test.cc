@@ -13,6 +13,7 @@
 #include "tests/unit/auth/verify_token.h"
 
 #include "bridge/auth/base64url.h"
+#include "bridge/auth/hmac.h"
 #include "bridge/auth/jwks.h"
 #include "bridge/auth/key.h"
 #include "bridge/auth/openssl.h"
@@ -138,7 +139,8 @@ TEST(AlgorithmTest, APublicKeyIsNoSecret) {
   // The attack: everybody has the public key, and may sign with its text as if it were a secret.
   const std::string text =
       absl::StrCat(EncodeBase64Url(R"({"alg": "HS256"})"), ".", EncodeBase64Url(R"({"exp": 1800000060})"));
-  const std::string token = absl::StrCat(text, ".", EncodeBase64Url(Hmac(Algorithm::kHs256, Rsa().public_pem, text)));
+  const std::string token =
+      absl::StrCat(text, ".", EncodeBase64Url(Hmac(Algorithm::kHs256, Rsa().public_pem).Of(text)));
   EXPECT_EQ(ErrorOf(token, {PublicKey(Rsa())}), "no key for HS256 is known");
   EXPECT_EQ(ErrorOf(token, {PublicKey(Rsa(), Algorithm::kRs256)}), "no key for HS256 is known");
 }

@@ -1,0 +1,3 @@
+#include "bridge/base/json.h"
+
+#include <boost/json/src.hpp>
