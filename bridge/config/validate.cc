@@ -16,6 +16,7 @@
 #include "bridge/config/address.h"
 #include "bridge/config/schema.h"
 #include "bridge/config/validate_auth.h"
+#include "bridge/config/validate_calls.h"
 #include "bridge/config/validate_tls.h"
 #include "bridge/config/value_syntax.h"
 
@@ -137,6 +138,7 @@ absl::Status ValidateAddresses(const v1::Config& config) {
 absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateAddresses(config));
   RETURN_IF_ERROR(ValidateSizes(config));
+  RETURN_IF_ERROR(ValidateCalls(config));
   RETURN_IF_ERROR(ValidateDurations(config));
   RETURN_IF_ERROR(ValidateLog(config.log()));
   RETURN_IF_ERROR(ValidateGrpcTls(config));

@@ -87,6 +87,8 @@ absl::Status CheckWithoutKeys(const v1::Config& config) {
       {"auth.tickets.secret_file", !auth.tickets().secret_file().empty()},
       {"auth.anonymous.subscribe", !auth.anonymous().subscribe().empty()},
       {"auth.anonymous.publish", !auth.anonymous().publish().empty() && !HasClientCa(config)},
+      {"auth.anonymous.call", !auth.anonymous().call().empty()},
+      {"auth.anonymous.serve", !auth.anonymous().serve().empty() && !HasClientCa(config)},
   };
   for (const auto& [path, is_set] : settings) {
     if (is_set) {

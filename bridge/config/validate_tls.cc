@@ -34,8 +34,10 @@ absl::Status ValidateClient(const v1::GrpcClient& client) {
         "san: ", base::Quoted(san), " is neither a URI, as in spiffe://example.com/orders, nor a DNS name without ",
         "wildcards, as in orders.example.com"));
   }
-  if (client.publish().empty()) {
-    return absl::InvalidArgumentError("publish: is missing: list the patterns that this client may publish on");
+  if (client.publish().empty() && client.serve().empty()) {
+    return absl::InvalidArgumentError(
+        "publish: is missing: list the patterns that this client may publish on, or in serve the calls that it may "
+        "serve");
   }
   return absl::OkStatus();
 }
@@ -86,7 +88,7 @@ absl::Status ValidateGrpcTls(const v1::Config& config) {
         "nothing");
   }
   if (HasClientCa(config) && tls.clients().empty() && !HasKeys(config.auth()) &&
-      config.auth().anonymous().publish().empty()) {
+      config.auth().anonymous().publish().empty() && config.auth().anonymous().serve().empty()) {
     return absl::InvalidArgumentError(
         "grpc.tls.clients: is missing: nobody could publish. List the certificates' names and what they may publish, "
         "as "

@@ -13,7 +13,8 @@ namespace {
 size_t ReadBytesOf(const Record& record) { return record.topic.size() + record.type.size() + record.data.size(); }
 
 size_t FootprintBytesOf(const Record& record) {
-  return sizeof(Entry) + ReadBytesOf(record) + record.publisher.size() + record.idempotency_key.size();
+  return sizeof(Entry) + ReadBytesOf(record) + record.publisher.size() + record.idempotency_key.size() +
+         record.call.size();
 }
 
 }  // namespace

@@ -24,6 +24,9 @@ struct Record {
   // repeat.
   std::string publisher;
   std::string idempotency_key;
+  // What it says about a call (bridge.log.v1.CallRecord, encoded), whose id is then its topic. Only in the log of
+  // calls.
+  std::string call;
   // Live only: it gets no position and is in no history.
   bool ephemeral = false;
 };

@@ -31,6 +31,7 @@ void RecordEncoder::Encode(const Record& record, std::string* out) {
   stored_.mutable_time()->set_nanos(static_cast<int32_t>(time.tv_nsec));
   stored_.set_publisher(record.publisher);
   stored_.set_idempotency_key(record.idempotency_key);
+  stored_.set_call(record.call);
   stored_.AppendToString(out);
 }
 
@@ -53,7 +54,9 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
                                                  ", this program reads formats up to ", kVersion, ": update it"));
   }
   absl::Status valid = topic::ValidateTopic(stored.topic());
-  valid.Update(topic::CheckEventType(stored.type()));
+  if (stored.call().empty()) {  // the end of a call has a type of the bridge's own
+    valid.Update(topic::CheckEventType(stored.type()));
+  }
   if (!valid.ok()) {
     return absl::DataLossError(absl::StrCat("no bridge wrote this record: ", valid.message()));
   }
@@ -70,6 +73,9 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
   }
   if (!stored.idempotency_key().empty()) {
     record.idempotency_key = std::move(*stored.mutable_idempotency_key());
+  }
+  if (!stored.call().empty()) {
+    record.call = std::move(*stored.mutable_call());
   }
   return record;
 }

@@ -127,7 +127,7 @@ TEST(ConfigTest, AnUnknownKeyGetsTheNearestOrAllThatThereAre) {
             "bridge.yaml:2: drain.speed: unknown key; the keys here are delay, window");
   EXPECT_EQ(ErrorOf("x: 1\n"),
             "bridge.yaml:1: x: unknown key; the keys here are http, grpc, admin, log, payload, drain, logging, "
-            "console, auth, limits");
+            "console, auth, limits, calls");
   EXPECT_EQ(ErrorOf("http: {cors: {\"evil\\n[31m\": 1}}"),
             "bridge.yaml:1: http.cors.evil\\n[31m: unknown key; the keys here are allowed_origins, allow_credentials");
 }

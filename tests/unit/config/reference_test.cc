@@ -77,10 +77,14 @@ constexpr Default kDefaults[] = {
     {"auth.jwt.leeway", "30s"},
     {"auth.jwt.subscribe_claim", "bridge.subscribe"},
     {"auth.jwt.publish_claim", "bridge.publish"},
+    {"auth.jwt.call_claim", "bridge.call"},
+    {"auth.jwt.serve_claim", "bridge.serve"},
     {"auth.tickets.enabled", "auto"},
     {"auth.tickets.ttl", "30s"},
     {"auth.anonymous.subscribe", "[]"},
     {"auth.anonymous.publish", "[]"},
+    {"auth.anonymous.call", "[]"},
+    {"auth.anonymous.serve", "[]"},
     {"auth.allow_anonymous", "false"},
 };
 

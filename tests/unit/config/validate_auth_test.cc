@@ -65,8 +65,9 @@ TEST(ValidateAuthTest, AKeysAlgorithmIsAmongTheAccepted) {
 }
 
 TEST(ValidateAuthTest, WhatNeedsKeysSaysSo) {
-  for (const std::string path : {"auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.cookie", "auth.jwt.query",
-                                 "auth.tickets.secret_file", "auth.anonymous.subscribe", "auth.anonymous.publish"}) {
+  for (const std::string path :
+       {"auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.cookie", "auth.jwt.query", "auth.tickets.secret_file",
+        "auth.anonymous.subscribe", "auth.anonymous.publish", "auth.anonymous.call", "auth.anonymous.serve"}) {
     const bool is_list = path.find("anonymous") != std::string::npos;
     const std::string set = path + (is_list ? "=[a]" : "=a");
     EXPECT_THAT(ErrorOf({set}), HasSubstr(path + ": is set, and without keys")) << path;

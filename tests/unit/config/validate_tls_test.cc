@@ -49,13 +49,16 @@ TEST(ValidateTlsTest, CertificatesOfClientsCountAsKeysForPublishingOnly) {
   EXPECT_THAT(with({kOutside, "http.address=0.0.0.0:8080"}), HasSubstr("http.address: "));
   EXPECT_EQ(with({kOutside, "http.address=0.0.0.0:8080", "auth.allow_anonymous=true"}), "");
   EXPECT_EQ(with({"auth.anonymous.publish=[a]"}), "");
+  EXPECT_EQ(with({"auth.anonymous.serve=[a]"}), "");
   EXPECT_THAT(with({"auth.anonymous.subscribe=[a]"}), HasSubstr("auth.anonymous.subscribe: is set"));
+  EXPECT_THAT(with({"auth.anonymous.call=[a]"}), HasSubstr("auth.anonymous.call: is set"));
 }
 
 TEST(ValidateTlsTest, SomebodyCanPublish) {
   EXPECT_THAT(ErrorOf({kCertificate, kKeyFile, kClientCa}), HasSubstr("grpc.tls.clients: is missing"));
   EXPECT_EQ(ErrorOf({kCertificate, kKeyFile, kClientCa, kKey}), "");
   EXPECT_EQ(ErrorOf({kCertificate, kKeyFile, kClientCa, "auth.anonymous.publish=['>']"}), "");
+  EXPECT_EQ(ErrorOf({kCertificate, kKeyFile, kClientCa, "auth.anonymous.serve=[chat]"}), "");
 }
 
 TEST(ValidateTlsTest, AClientHasANameAndPatterns) {
@@ -63,6 +66,8 @@ TEST(ValidateTlsTest, AClientHasANameAndPatterns) {
     return ErrorOf({kCertificate, kKeyFile, kClientCa, "grpc.tls.clients=[" + clients + "]"});
   };
   EXPECT_EQ(error("{san: 'spiffe://a/b', publish: [a]}, {san: b.example, publish: ['>']}"), "");
+  EXPECT_EQ(error("{san: a.example, serve: [chat]}"), "");
+  EXPECT_THAT(error("{san: a.example, serve: [a..b]}"), HasSubstr("is no pattern"));
   EXPECT_THAT(error("{publish: [a]}"), HasSubstr("grpc.tls.clients[0].san: is missing"));
   EXPECT_THAT(error("{san: a}"), HasSubstr("grpc.tls.clients[0].publish: is missing"));
   EXPECT_THAT(error("{san: a, publish: [a..b]}"), HasSubstr("is no pattern"));
