@@ -1,0 +1,102 @@
+#include "bridge/calls/call.h"
+
+#include <utility>
+
+namespace bridge::calls {
+namespace {
+
+using log::v1::CallRecord;
+
+void Free(std::string* text) { std::string().swap(*text); }
+
+}  // namespace
+
+Call::Call(std::string id, uint64_t sequence, log::v1::CallOpen open)
+    : id_(std::move(id)), opened_sequence_(sequence), request_(std::move(open)) {}
+
+bool Call::Apply(const CallRecord& record, const log::Entry& entry) {
+  if (is_ended()) {
+    return false;
+  }
+  switch (record.kind_case()) {
+    case CallRecord::kClaim:
+      return Claim(record.claim());
+    case CallRecord::kRelease:
+      return Release(record.release());
+    case CallRecord::kAnswer:
+      return Answer(record.answer(), entry);
+    case CallRecord::kStop:
+      return Stop(record.stop());
+    case CallRecord::kEnd:
+      return End(record.end(), entry);
+    case CallRecord::kOpen:
+    case CallRecord::kPresence:
+    case CallRecord::KIND_NOT_SET:
+      break;
+  }
+  return false;
+}
+
+bool Call::Claim(const log::v1::CallClaim& claim) {
+  if (claim.attempt() != attempt_ || claim.worker().empty() || claim.replica().empty()) {
+    return false;
+  }
+  if (is_claimed_ ? claim.worker() != worker_ || claim.stream() < stream_ : stop_.has_value()) {
+    return false;
+  }
+  ++turn_;
+  is_claimed_ = true;
+  worker_ = claim.worker();
+  stream_ = claim.stream();
+  replica_ = claim.replica();
+  return true;
+}
+
+bool Call::Release(const log::v1::CallRelease& release) {
+  if (!is_claimed_ || release.attempt() != attempt_ || release.turn() != turn_ || next_index_ != 0 ||
+      stop_.has_value()) {
+    return false;
+  }
+  ++turn_;
+  is_claimed_ = false;
+  ++attempt_;
+  return true;
+}
+
+bool Call::Answer(const log::v1::CallAnswer& answer, const log::Entry& entry) {
+  if (!is_claimed_ || answer.attempt() != attempt_ || answer.index() != next_index_) {
+    return false;
+  }
+  ++next_index_;
+  answer_bytes_ += entry.record.type.size() + entry.record.data.size();
+  newest_ = entry.sequence;
+  Free(request_.mutable_body());  // no other worker can get it any more
+  return true;
+}
+
+bool Call::Stop(const log::v1::CallStop& stop) {
+  const int reason = stop.reason();
+  if (stop_.has_value() || reason < static_cast<int>(StopReason::kClient) ||
+      reason > static_cast<int>(StopReason::kShutdown)) {
+    return false;
+  }
+  stop_ = static_cast<StopReason>(reason);
+  stop_message_ = stop.message();
+  return true;
+}
+
+bool Call::End(const log::v1::CallEnd& end, const log::Entry& entry) {
+  const bool fits = end.attempt() != 0 ? is_claimed_ && end.attempt() == attempt_ && end.index() == next_index_
+                                       : !end.has_turn() || end.turn() == turn_;
+  if (!fits || entry.record.data.empty() || end.status() >= kEndStatuses) {
+    return false;
+  }
+  end_ = entry.record.data;
+  end_status_ = static_cast<EndStatus>(end.status());
+  newest_ = entry.sequence;
+  Free(request_.mutable_body());
+  request_.clear_metadata();
+  return true;
+}
+
+}  // namespace bridge::calls

@@ -1,0 +1,400 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/random/random.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+
+#include "bridge/base/clock.h"
+#include "bridge/calls/call.h"
+#include "bridge/calls/call_record.h"
+#include "bridge/calls/call_types.h"
+#include "bridge/calls/calls_metrics.h"
+#include "bridge/calls/calls_options.h"
+#include "bridge/calls/replicas.h"
+#include "bridge/calls/slot.h"
+#include "bridge/calls/worker.h"
+#include "bridge/calls/worker_stream.h"
+#include "bridge/log/event_log.h"
+#include "bridge/log/position.h"
+#include "bridge/loop/event_loop.h"
+#include "bridge/topic/pattern.h"
+
+namespace bridge::calls {
+
+// All calls that a replica knows: it follows their log, gives them to its workers, keeps their time, and hands their
+// answers on to who serves them to browsers.
+//
+// Thread-safe in what is public. Everything else lives on its EventLoop. A call is what its records say (Call): what
+// this class wants to be so it appends, and what it does it does when the log has handed that back.
+class Calls final : public log::Follower {
+ public:
+  using Options = CallsOptions;
+
+  // `answers` is handed the events of answers, in log order, as entries whose topic is the call's id; the last of a
+  // call has the type kEndType. `loop`, on which it lives, and `answers`
+  // outlive it.
+  Calls(loop::EventLoop* loop, log::EventLog* log, log::Follower* answers, Options options);
+  // On the loop. REQUIRES: the log has been destroyed, or does not call any more.
+  ~Calls() override;
+  Calls(const Calls&) = delete;
+  Calls& operator=(const Calls&) = delete;
+
+  // --- For browsers. `done` is called once, on the loop of Calls.
+
+  // Somebody reads the answer to a call, as long as this lives. Thread-safe; Calls outlives it.
+  class Reader {
+   public:
+    Reader() = default;
+    Reader(Reader&& other) noexcept { *this = std::move(other); }
+    Reader& operator=(Reader&& other) noexcept {
+      std::swap(calls_, other.calls_);
+      std::swap(call_id_, other.call_id_);
+      return *this;
+    }
+    ~Reader() {
+      if (calls_ != nullptr) {
+        calls_->NoteReaderGone(std::move(call_id_));
+      }
+    }
+
+   private:
+    friend class Calls;
+    Reader(Calls* calls, std::string call_id) : calls_(calls), call_id_(std::move(call_id)) {}
+    Calls* calls_ = nullptr;
+    std::string call_id_;
+  };
+
+  // A call as a browser may see it.
+  struct View {
+    std::string id;
+    // Of its first record. Its events stand behind it.
+    log::Position opened;
+    // Of the newest event of the answer; 0 where there is none yet.
+    uint64_t newest = 0;
+    // The JSON of bridge.end, where the call has ended; its sequence is then `newest`.
+    std::optional<std::string> end;
+    // The call was there already (Idempotency-Key).
+    bool is_joined = false;
+    // Where a reader was asked for.
+    Reader reader;
+  };
+
+  using Refusal = calls::Refusal;
+  using Outcome = std::variant<View, Refusal>;
+  using Done = absl::AnyInvocable<void(Outcome)>;
+
+  // Opens a call, or joins the one that its idempotency key stands for. Done when the log has it. Its View has a reader
+  // unless the request is_async.
+  void Open(CallRequest request, Done done);
+
+  enum class Access { kLook, kRead };
+  // The call, for who owns it; with a reader for kRead.
+  void Find(std::string call_id, Owner owner, Access access, Done done);
+
+  // Has the worker stop. Done when the log has that; the View has the end where the call had ended.
+  void Cancel(std::string call_id, Owner owner, Done done);
+
+  // --- For publishers.
+
+  // A publisher's stream that may become a worker. `publisher` is its identity's name. What is on its way when it is
+  // removed may still be told to it.
+  using WorkerHandle = std::shared_ptr<Worker>;
+  WorkerHandle AddWorker(std::shared_ptr<WorkerStream> stream, std::string publisher);
+  // Becomes a worker, or another one than before.
+  void SetServe(WorkerHandle worker, Serve serve);
+  // What a request has of updates. `taken` is called when all of it is in the log, or never will be.
+  void Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken);
+  // How a worker's stream ends: it half-closes (and hands back what it holds), or breaks (and may come back).
+  enum class Leave { kHandsBack, kBroken };
+  void RemoveWorker(WorkerHandle worker, Leave leave);
+
+  // --- For the server.
+
+  // New calls are refused. Where the log dies with the process, calls that have not ended by then end kLost after
+  // `window`. `done` is called on the loop when none is left, or when nothing more is to be waited for.
+  void Drain(absl::Duration window, absl::AnyInvocable<void()> done);
+
+  // The log is about to be destroyed: from now on nothing is appended. On the loop.
+  void Detach() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // `answers` has said kStall and goes on.
+  void ResumeAnswers();
+
+  const CallsMetrics& metrics() const { return metrics_; }
+  loop::EventLoop& loop() const ABSL_LOCK_RETURNED(loop_) { return *loop_; }
+
+  // log::Follower, on the log's thread.
+  void OnEpoch(uint64_t epoch, uint64_t head) override;
+  void OnCaughtUp() override;
+  Flow OnEntries(absl::Span<const log::Entry> entries) override;
+
+ private:
+  using Slot = calls::Slot;
+  friend struct calls::Slot;
+
+  // A POST whose call is not in the log yet.
+  struct Opening {
+    Done done;
+    bool is_async;
+    std::string address;
+    std::string subject;
+    uint64_t bytes;
+  };
+
+  // A call that is wanted, and what is done with it.
+  struct Lookup {
+    std::string call_id;
+    Owner owner;
+    Done done;
+    absl::AnyInvocable<void(Calls&, Slot&, Done)> then;
+  };
+
+  // What is done when this replica has followed what the log held when it was asked; or not OK: the log cannot say.
+  using HeadTask = absl::AnyInvocable<void(Calls&, const absl::Status&)>;
+  struct HeadWait {
+    // The sequence that has to be followed first.
+    uint64_t awaited;
+    HeadTask task;
+  };
+
+  // Records of several updates, and the bytes of events that each call has among them.
+  struct Sent {
+    std::string call_id;
+    uint64_t bytes;
+  };
+  struct Batch {
+    std::vector<log::Record> records;
+    std::vector<Sent> sent;
+  };
+
+  using Entries = std::vector<log::Entry>;
+  using Counts = absl::flat_hash_map<std::string, size_t>;
+  static void Uncount(Counts& counts, const std::string& key);
+
+  // --- Between threads.
+  void Post(absl::AnyInvocable<void(Calls&)> task);
+  void Append(std::vector<log::Record> records, absl::AnyInvocable<void(Calls&, const absl::Status&)> done)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteReaderGone(std::string call_id);
+  void PostLookup(Lookup lookup);
+
+  // --- Opening (calls.cc).
+  std::optional<Refusal> CheckMayOpen(const CallRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void OpenNow(CallRequest request, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void CloseOpening(const Opening& opening) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void FailOpening(const std::string& id, const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  Outcome Join(Slot& slot, absl::string_view body_fingerprint, bool is_async) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  Outcome ViewOf(Slot& slot, Access access) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  Slot* FindOwn(absl::string_view call_id, const Owner& owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void FindNow(Lookup lookup) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void AwaitHead(HeadTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void CancelSlot(Slot& slot, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- Following (calls_records.cc).
+  void TakeEntries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeEntry(log::Entry& entry, Entries* answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeOpen(log::Entry& entry, log::v1::CallOpen open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteClaim(Slot& slot, const log::v1::CallClaim& claim, bool is_valid, bool was_claimed)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // The slot's worker has it by a claim of this replica, for its stream of that number.
+  void NoteOwnClaim(Slot& slot, uint64_t stream, bool was_claimed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteReleased(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteAnswer(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteStopped(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteEnded(Slot& slot, const log::v1::CallEnd& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // It has no claim any more.
+  void Unclaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // It waits for a worker, or does no longer.
+  void Enqueue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Dequeue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteUnacked(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void AckFollowed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void RunHeadTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Another replica has written a record just now.
+  void Hear(const std::string& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NotePresence(const log::v1::ReplicaPresence& presence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void ForgetKey(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Forget(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  Slot* Find(absl::string_view call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- Workers (calls_workers.cc).
+  void ServeNow(const WorkerHandle& worker, Serve serve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Once this replica knows all claims that the worker can know.
+  void AwaitTakeOver(const WorkerHandle& worker, std::vector<Serve::Held> held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Adds the records that it makes.
+  void TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteAppended(const WorkerHandle& worker, const std::vector<Sent>& sent, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Why it may not answer this call; OK where it may.
+  absl::Status CheckHas(const Worker& worker, const CallUpdate& update, const Slot* slot) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // How an update's end ends the call; none: another worker is to try.
+  std::optional<EndOf> EndByWorker(const Slot& slot, CallUpdate::End end) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // A stream of that worker has come to another replica.
+  void NoteMovedAway(const std::string& key, uint64_t stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Larger than that of every stream that this replica has heard of.
+  uint64_t NextStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void RemoveServing(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void RemoveNow(const WorkerHandle& worker, Leave leave) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Attach(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Detach(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Gives the call to a worker of this replica that has room.
+  bool MayClaim() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
+    return is_caught_up_ && !(is_draining_ && options_.is_log_durable);
+  }
+  void Assign(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void AssignWaitingTo(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void ClaimFor(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // The same for a slot whose worker is attached.
+  void AppendClaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Its worker has it already, and comes here with it.
+  static bool IsMoving(const Slot& slot) {
+    return slot.is_claiming && slot.state.is_claimed() && slot.worker->key == slot.state.worker();
+  }
+  // Its worker's stream is told to stop, where there is one.
+  static void TellStop(const Slot& slot, StopReason reason);
+  void HandOver(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  static CallAck AckOf(const Slot& slot, absl::Status status);
+  void Ack(const Worker& worker, const Slot& slot, absl::Status status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  bool HasWorkerFor(absl::string_view name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  // --- Time (calls_time.cc).
+  // A process that has not ticked for longer than this has stood still, or was too busy to follow the log: it does not
+  // know what has happened meanwhile, and counts none of that time.
+  static constexpr base::MonotonicClock::duration kTickLateMax = std::chrono::seconds(1);
+  // Stands still while the log is away, and while this process stands still.
+  base::MonotonicTime Now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  base::MonotonicTime DeadlineOf(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // When the first of its records goes. REQUIRES: it has ended.
+  base::MonotonicTime ForgottenAt(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // This replica sees to its deadlines.
+  bool KeepsTimeOf(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  bool IsRead(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // It is to stop as soon as nobody reads it.
+  static bool StopsAtOnce(const Slot& slot);
+  // Its worker's stream is broken, and no other one of it is about to have the call.
+  static bool HasLostWorker(const Slot& slot) { return slot.worker_lost_at.has_value() && !slot.is_claiming; }
+  void NoteReaders(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // When something has to be done about the call next, if nothing happens.
+  std::optional<base::MonotonicTime> NextDeadline(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Reschedule(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void OnTimeOf(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void StopCall(Slot& slot, StopReason reason, absl::string_view message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // With a turn, only if nobody has claimed or released it since then.
+  void EndCall(Slot& slot, const EndOf& end, std::optional<uint32_t> turn = std::nullopt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Its worker will not answer it: another one is to try, or it ends.
+  void LoseWorker(Slot& slot, absl::string_view why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void StopUnread(Slot& slot, base::MonotonicTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void StopSilent(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Decide(Slot& slot, std::vector<log::Record> records) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Maps give no memory back by themselves.
+  void Shrink() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // The calls of replicas that are gone are this one's.
+  void TakeOverFromReplicas() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void SayPresence() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void EndAllCalls() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteDrained() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+
+  class TickTimer final : public loop::Timer {
+   public:
+    explicit TickTimer(Calls* calls) : calls_(calls) {}
+
+   private:
+    void OnTimer() override;
+    Calls* const calls_;
+  };
+
+  loop::EventLoop* const loop_;
+  // nullptr once it is detached.
+  log::EventLog* log_ ABSL_GUARDED_BY(loop_);
+  log::Follower* const answers_;
+  const Options options_;
+  // Of this process, among those that follow the log.
+  const std::string replica_;
+  CallsMetrics metrics_;
+  // What is posted checks that this still lives.
+  const std::shared_ptr<Calls*> self_;
+
+  // Entries that the log has handed over and that have not been taken.
+  std::atomic<size_t> pending_bytes_{0};
+  std::atomic<bool> is_stalled_{false};
+
+  absl::BitGen random_ ABSL_GUARDED_BY(loop_);
+  uint64_t epoch_ ABSL_GUARDED_BY(loop_) = 0;
+  uint64_t followed_ ABSL_GUARDED_BY(loop_) = 0;
+  bool is_caught_up_ ABSL_GUARDED_BY(loop_) = false;
+  std::deque<Entries> inbox_ ABSL_GUARDED_BY(loop_);
+  bool are_answers_stalled_ ABSL_GUARDED_BY(loop_) = false;
+
+  // By the id that each of them holds.
+  absl::flat_hash_map<absl::string_view, std::unique_ptr<Slot>> slots_ ABSL_GUARDED_BY(loop_);
+  absl::flat_hash_map<std::string, Opening> openings_ ABSL_GUARDED_BY(loop_);
+  // By the fingerprint of the idempotency key.
+  absl::flat_hash_map<std::string, Slot*> keys_ ABSL_GUARDED_BY(loop_);
+  // Those that wait for a worker, the oldest first, by their name.
+  absl::flat_hash_map<std::string, absl::btree_map<uint64_t, Slot*>> waiting_ ABSL_GUARDED_BY(loop_);
+  size_t waiting_count_ ABSL_GUARDED_BY(loop_) = 0;
+  // Calls that have not ended, and how many of each subject and address, openings too.
+  size_t open_count_ ABSL_GUARDED_BY(loop_) = 0;
+  Counts per_subject_ ABSL_GUARDED_BY(loop_);
+  Counts per_address_ ABSL_GUARDED_BY(loop_);
+  uint64_t log_bytes_ ABSL_GUARDED_BY(loop_) = 0;
+  uint64_t bytes_in_flight_ ABSL_GUARDED_BY(loop_) = 0;
+  // Calls of which something has been followed, and their workers, to be acked together: before anything else is done.
+  std::vector<std::pair<Slot*, WorkerHandle>> unacked_ ABSL_GUARDED_BY(loop_);
+
+  absl::flat_hash_set<WorkerHandle> workers_ ABSL_GUARDED_BY(loop_);
+  // Those that serve, by their key.
+  absl::flat_hash_map<std::string, WorkerHandle> serving_ ABSL_GUARDED_BY(loop_);
+  // Workers that have come of late, and how many times that is still said: what is ephemeral can be lost.
+  absl::flat_hash_map<std::string, int> come_ ABSL_GUARDED_BY(loop_);
+  // The largest number of a worker's stream that has been heard of.
+  uint64_t last_stream_ ABSL_GUARDED_BY(loop_) = 0;
+  // Calls that have not ended, by the worker that has claimed them, on whatever replica.
+  absl::flat_hash_map<std::string, absl::flat_hash_set<Slot*>> claims_ ABSL_GUARDED_BY(loop_);
+
+  Replicas replicas_ ABSL_GUARDED_BY(loop_);
+  bool is_presence_due_ ABSL_GUARDED_BY(loop_) = false;
+  base::MonotonicTime presence_at_ ABSL_GUARDED_BY(loop_) = {};
+  std::vector<HeadWait> head_waits_ ABSL_GUARDED_BY(loop_);
+  // Workers that have come while the log could not be asked, with what they hold.
+  std::vector<std::pair<WorkerHandle, std::vector<Serve::Held>>> untaken_ ABSL_GUARDED_BY(loop_);
+
+  // What Now does not count.
+  base::MonotonicTime ticked_at_ ABSL_GUARDED_BY(loop_);
+  base::MonotonicClock::duration away_total_ ABSL_GUARDED_BY(loop_) = {};
+  std::optional<base::MonotonicTime> away_since_ ABSL_GUARDED_BY(loop_);
+  TickTimer tick_timer_ ABSL_GUARDED_BY(loop_);
+  bool is_draining_ ABSL_GUARDED_BY(loop_) = false;
+  std::optional<base::MonotonicTime> drain_end_ ABSL_GUARDED_BY(loop_);
+  absl::AnyInvocable<void()> on_drained_ ABSL_GUARDED_BY(loop_);
+};
+
+}  // namespace bridge::calls

@@ -1,0 +1,394 @@
+// What the log says: how calls come to be what they are, and what this replica does then.
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+
+#include "bridge/calls/calls.h"
+#include "bridge/ops/logging.h"
+
+namespace bridge::calls {
+namespace {
+
+// What may wait to be taken before the log is stalled.
+constexpr size_t kPendingBytesMax = size_t{8} << 20;
+
+// What a record counts for beside its texts: its place in the hubs' rings and here.
+constexpr uint64_t kRecordOverheadBytes = 128;
+
+uint64_t BytesOf(const log::Entry& entry) {
+  const log::Record& record = entry.record;
+  return kRecordOverheadBytes + record.topic.size() + record.type.size() + record.data.size() + record.call.size();
+}
+
+std::string SubjectOf(const log::v1::CallOpen& open) {
+  return open.subject().empty() ? std::string() : absl::StrCat(open.issuer(), "\n", open.subject());
+}
+
+}  // namespace
+
+// --- On the log's thread.
+
+void Calls::OnEpoch(uint64_t epoch, uint64_t head) {
+  Post([epoch, head](Calls& calls) {
+    calls.loop_->AssertOnLoop();
+    calls.TakeEntries();
+    calls.BeginEpoch(epoch, head);
+  });
+}
+
+void Calls::OnCaughtUp() {
+  Post([](Calls& calls) {
+    calls.loop_->AssertOnLoop();
+    calls.TakeEntries();
+    calls.CatchUp();
+  });
+}
+
+log::Follower::Flow Calls::OnEntries(absl::Span<const log::Entry> entries) {
+  size_t bytes = 0;
+  for (const log::Entry& entry : entries) {
+    bytes += BytesOf(entry);
+  }
+  const size_t pending = pending_bytes_.fetch_add(bytes) + bytes;
+  Post([taken = Entries(entries.begin(), entries.end())](Calls& calls) mutable {
+    calls.loop_->AssertOnLoop();
+    calls.inbox_.push_back(std::move(taken));
+    calls.TakeEntries();
+  });
+  if (pending <= kPendingBytesMax) {
+    return Flow::kContinue;
+  }
+  is_stalled_.store(true);
+  if (pending_bytes_.load() <= kPendingBytesMax / 2 && is_stalled_.exchange(false)) {
+    return Flow::kContinue;  // they were taken in the meantime
+  }
+  return Flow::kStall;
+}
+
+// --- On the loop.
+
+void Calls::ResumeAnswers() {
+  Post([](Calls& calls) {
+    calls.loop_->AssertOnLoop();
+    calls.are_answers_stalled_ = false;
+    calls.TakeEntries();
+  });
+}
+
+void Calls::TakeEntries() {
+  while (!inbox_.empty() && !are_answers_stalled_) {
+    Entries entries = std::move(inbox_.front());
+    inbox_.pop_front();
+    Entries answers;
+    size_t bytes = 0;
+    for (log::Entry& entry : entries) {
+      bytes += BytesOf(entry);
+      followed_ = std::max(followed_, entry.sequence);
+      TakeEntry(entry, &answers);
+    }
+    if (!answers.empty() && answers_->OnEntries(answers) == Flow::kStall) {
+      are_answers_stalled_ = true;
+    }
+    AckFollowed();
+    const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
+    if (pending <= kPendingBytesMax / 2 && is_stalled_.exchange(false) && log_ != nullptr) {
+      log_->ResumeFollow();
+    }
+  }
+  RunHeadTasks();
+}
+
+void Calls::RunHeadTasks() {
+  std::vector<HeadTask> ready;
+  for (auto it = head_waits_.begin(); it != head_waits_.end();) {
+    if (it->awaited <= followed_) {
+      ready.push_back(std::move(it->task));
+      it = head_waits_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  for (HeadTask& task : ready) {
+    task(*this, absl::OkStatus());
+  }
+}
+
+void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
+  absl::StatusOr<log::v1::CallRecord> parsed = ParseCallRecord(entry.record);
+  if (!parsed.ok()) {
+    ops::LogWarn("call_record_unreadable", {{"reason", parsed.status().message()}});
+    return;
+  }
+  log::v1::CallRecord& what = *parsed;
+  if (what.kind_case() == log::v1::CallRecord::kPresence) {
+    if (what.presence().replica() != replica_) {
+      NotePresence(what.presence());
+    }
+    return;
+  }
+  log_bytes_ += BytesOf(entry);
+  if (what.kind_case() == log::v1::CallRecord::kOpen) {
+    TakeOpen(entry, std::move(*what.mutable_open()));
+    return;
+  }
+  Slot* const slot = Find(entry.record.topic);
+  if (slot == nullptr) {
+    log_bytes_ -= BytesOf(entry);
+    return;  // of a call that is forgotten, or of an open that was void
+  }
+  slot->log_bytes += BytesOf(entry);
+  const bool was_claimed = slot->state.is_claimed();
+  const bool is_valid = slot->state.Apply(what, entry);
+  switch (what.kind_case()) {
+    case log::v1::CallRecord::kClaim:
+      NoteClaim(*slot, what.claim(), is_valid, was_claimed);
+      break;
+    case log::v1::CallRecord::kRelease:
+      slot->is_deciding = false;
+      if (is_valid) {
+        NoteReleased(*slot);
+      }
+      break;
+    case log::v1::CallRecord::kAnswer:
+      if (is_valid) {
+        NoteAnswer(*slot);
+        answers->push_back(std::move(entry));
+      }
+      break;
+    case log::v1::CallRecord::kStop:
+      slot->is_deciding = false;
+      if (is_valid) {
+        NoteStopped(*slot);
+      }
+      break;
+    case log::v1::CallRecord::kEnd:
+      slot->is_deciding = false;
+      if (is_valid) {
+        NoteEnded(*slot, what.end());
+        answers->push_back(std::move(entry));
+      }
+      break;
+    default:
+      break;
+  }
+  Reschedule(*slot);
+  metrics_.log_bytes.Set(log_bytes_);
+}
+
+void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
+  const std::string id = entry.record.topic;
+  std::optional<Opening> opening;
+  if (const auto found = openings_.find(id); found != openings_.end()) {
+    opening = std::move(found->second);
+    openings_.erase(found);
+    CloseOpening(*opening);
+  }
+  const bool has_key = !open.key_fingerprint().empty();
+  if (const auto same = has_key ? keys_.find(open.key_fingerprint()) : keys_.end(); same != keys_.end()) {
+    // Another one with this key stands before it in the log.
+    log_bytes_ -= BytesOf(entry);
+    if (opening.has_value()) {
+      opening->done(Join(*same->second, open.body_fingerprint(), opening->is_async));
+    }
+    return;
+  }
+  if (slots_.contains(id)) {
+    log_bytes_ -= BytesOf(entry);
+    return;
+  }
+  Call state(id, entry.sequence, std::move(open));
+  auto owned = std::make_unique<Slot>(this, std::move(state), Now());
+  Slot& slot = *owned;
+  slots_.emplace(slot.state.id(), std::move(owned));
+  slot.log_bytes = BytesOf(entry);
+  Hear(slot.state.request().replica());
+  slot.opened_at -= std::max(loop_->now() - entry.received, base::MonotonicClock::duration::zero());
+  ++open_count_;
+  metrics_.open.Set(open_count_);
+  ++per_subject_[SubjectOf(slot.state.request())];
+  slot.held_body_bytes = slot.state.request().body().size();
+  bytes_in_flight_ += slot.held_body_bytes;
+  if (has_key) {
+    keys_.emplace(slot.state.request().key_fingerprint(), &slot);
+    slot.holds_key = true;
+  }
+  slot.unread_since = Now();
+  if (opening.has_value()) {
+    metrics_.opened.Add(1);
+    slot.address = std::move(opening->address);
+    ++per_address_[slot.address];
+    opening->done(ViewOf(slot, opening->is_async ? Access::kLook : Access::kRead));
+  }
+  Enqueue(slot);
+  Reschedule(slot);
+}
+
+void Calls::NoteAnswer(Slot& slot) {
+  slot.appended_index = std::max(slot.appended_index, slot.state.next_index());
+  slot.active_at = Now();
+  metrics_.events.Add(1);
+  if (slot.state.next_index() == 1) {
+    bytes_in_flight_ -= slot.held_body_bytes;
+    slot.held_body_bytes = 0;
+    if (slot.worker != nullptr) {
+      metrics_.first_event.Observe(Now() - slot.opened_at, 1);
+    }
+  }
+  if (slot.worker != nullptr && !slot.is_claiming) {
+    NoteUnacked(slot);
+  }
+}
+
+void Calls::NoteStopped(Slot& slot) {
+  slot.stopped_at = Now();
+  if (slot.worker != nullptr && !slot.is_claiming) {
+    TellStop(slot, *slot.state.stop());
+  } else if (!slot.state.is_claimed() && KeepsTimeOf(slot)) {
+    EndCall(slot, {.status = StatusAfter(*slot.state.stop()), .message = slot.state.stop_message()});
+  }
+}
+
+void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end) {
+  slot.ended_at = Now();
+  Dequeue(slot);
+  Unclaim(slot);
+  if (slot.worker != nullptr) {
+    if (IsMoving(slot) || (end.attempt() == 0 && !slot.is_claiming)) {
+      slot.is_unacked = false;
+      TellStop(slot, StopReason::kLost);
+    } else if (end.attempt() != 0) {
+      NoteUnacked(slot);
+    }
+  }
+  Detach(slot);
+  bytes_in_flight_ -= slot.held_body_bytes;
+  slot.held_body_bytes = 0;
+  --open_count_;
+  metrics_.open.Set(open_count_);
+  Uncount(per_subject_, SubjectOf(slot.state.request()));
+  if (!slot.address.empty()) {
+    Uncount(per_address_, slot.address);
+    slot.address.clear();
+  }
+  metrics_.ends[static_cast<size_t>(slot.state.end_status())].Add(1);
+  NoteDrained();
+}
+
+void Calls::NoteUnacked(Slot& slot) {
+  if (!std::exchange(slot.is_unacked, true)) {
+    unacked_.emplace_back(&slot, slot.worker);
+  }
+}
+
+void Calls::AckFollowed() {
+  std::vector<CallAck> acks;
+  acks.reserve(unacked_.size());
+  const Worker* told = nullptr;
+  const auto tell = [&] {
+    if (told != nullptr && told->stream != nullptr && !acks.empty()) {
+      told->stream->OnAcks(std::exchange(acks, {}));
+    }
+    acks.clear();
+  };
+  const auto unacked = std::exchange(unacked_, {});
+  for (const auto& [slot, worker] : unacked) {
+    // One that has moved meanwhile is told when it comes.
+    if (std::exchange(slot->is_unacked, false) && (slot->worker == worker || slot->state.is_ended())) {
+      if (worker.get() != told) {
+        tell();
+        told = worker.get();
+      }
+      acks.push_back(AckOf(*slot, absl::OkStatus()));
+    }
+  }
+  tell();
+}
+
+void Calls::Uncount(Counts& counts, const std::string& key) {
+  const auto found = counts.find(key);
+  if (found != counts.end() && --found->second == 0) {
+    counts.erase(found);
+  }
+}
+
+void Calls::Forget(Slot& slot) {
+  log_bytes_ -= slot.log_bytes;
+  metrics_.log_bytes.Set(log_bytes_);
+  ForgetKey(slot);
+  const std::unique_ptr<Slot> last = std::move(slots_.extract(slot.state.id()).mapped());
+}
+
+void Calls::ForgetKey(Slot& slot) {
+  if (std::exchange(slot.holds_key, false)) {
+    keys_.erase(slot.state.request().key_fingerprint());
+  }
+}
+
+void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
+  if (epoch_ != 0) {
+    // The log has been made anew, and nothing that was in it is.
+    waiting_.clear();
+    waiting_count_ = 0;
+    for (const auto& [id, slot] : slots_) {
+      if (slot->worker != nullptr && (!slot->is_claiming || IsMoving(*slot))) {
+        TellStop(*slot, StopReason::kLost);
+      }
+      Detach(*slot);
+    }
+    keys_.clear();
+    claims_.clear();
+    slots_.clear();
+    per_subject_.clear();
+    per_address_.clear();
+    log_bytes_ = 0;
+    bytes_in_flight_ = 0;
+    open_count_ = 0;
+    for (const auto& [id, opening] : openings_) {
+      ++open_count_;
+      bytes_in_flight_ += opening.bytes;
+      ++per_subject_[opening.subject];
+      ++per_address_[opening.address];
+    }
+    metrics_.open.Set(open_count_);
+    metrics_.queued.Set(0);
+  }
+  // Sequences begin anew: what waited for one of before would wait for ever.
+  for (HeadWait& wait : head_waits_) {
+    wait.awaited = 0;
+  }
+  epoch_ = epoch;
+  followed_ = head;
+  is_caught_up_ = false;
+  answers_->OnEpoch(epoch, head);
+}
+
+void Calls::CatchUp() {
+  answers_->OnCaughtUp();
+  is_caught_up_ = true;
+  // What was going on before this process, or while it did not know: time counts afresh.
+  const base::MonotonicTime now = Now();
+  for (const auto& [id, slot] : slots_) {
+    if (slot->state.is_ended()) {
+      continue;
+    }
+    slot->waits_since = now;
+    slot->active_at = now;
+    if (!IsRead(*slot)) {
+      slot->unread_since = now;
+    }
+    if (slot->state.is_claimed() && slot->worker == nullptr) {
+      slot->worker_lost_at = now;
+    }
+    Reschedule(*slot);
+  }
+  std::vector<WorkerHandle> workers;
+  for (const auto& [key, worker] : serving_) {
+    workers.push_back(worker);
+  }
+  for (const WorkerHandle& worker : workers) {
+    AssignWaitingTo(worker);
+  }
+}
+
+}  // namespace bridge::calls
