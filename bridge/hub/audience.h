@@ -74,10 +74,13 @@ class Audience {
   Audience& operator=(const Audience&) = delete;
 
   const Selection& selection() const { return selection_; }
+  bool IsOneTopic() const { return selection_.patterns.size() == 1 && selection_.patterns[0].IsLiteral(); }
 
   // --- The live streams.
 
   bool has_live() const { return !live_.empty(); }
+  // REQUIRES: has_live().
+  Subscription& LastLive() { return *live_.back(); }
   void AddLive(Subscription& subscription);
   // Sets its cursor to where it stands.
   void RemoveLive(Subscription& subscription, uint64_t ring_end);
@@ -164,7 +167,6 @@ class Audience {
     base::MonotonicTime used_at;
   };
 
-  bool IsOneTopic() const { return selection_.patterns.size() == 1 && selection_.patterns[0].IsLiteral(); }
   // How many records one call compares with the patterns.
   uint64_t RecordsToScan() const;
   const Item* FirstOwed(const Subscription& subscription) const;

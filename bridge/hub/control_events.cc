@@ -48,7 +48,11 @@ absl::string_view NameOf(GapReason reason) {
 std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::Duration heartbeat) {
   http::v1::Open open;
   open.set_heartbeat_ms(static_cast<uint32_t>(WholeMilliseconds(heartbeat)));
-  return sse::EncodeEvent({.id = id, .type = "bridge.open", .data = Json(open), .retry_ms = WholeMilliseconds(retry)});
+  return EncodeOpen(id, retry, Json(open));
+}
+
+std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::string_view data) {
+  return sse::EncodeEvent({.id = id, .type = "bridge.open", .data = data, .retry_ms = WholeMilliseconds(retry)});
 }
 
 std::string EncodeGap(absl::string_view id, absl::string_view requested, absl::string_view oldest, GapReason reason) {

@@ -18,6 +18,8 @@ absl::string_view NameOf(GapReason reason);
 
 // `retry` is the reconnection time for this client, in the same block.
 std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::Duration heartbeat);
+// The same with other data, JSON.
+std::string EncodeOpen(absl::string_view id, absl::Duration retry, absl::string_view data);
 // `requested` is what the client asked for, possibly hostile; its first 64 bytes are told.
 std::string EncodeGap(absl::string_view id, absl::string_view requested, absl::string_view oldest, GapReason reason);
 // The stream's token ends in about so many seconds, and the stream with it.

@@ -8,15 +8,15 @@ namespace bridge::hub {
 
 FrameBatch::~FrameBatch() { feed->NoteTaken(bytes); }
 
-void Feed::Start(log::EventLog* log, std::vector<FrameSink*> sinks) {
+void Feed::Start(absl::AnyInvocable<void()> resume, std::vector<FrameSink*> sinks) {
   sinks_ = std::move(sinks);
   const absl::MutexLock lock(&mutex_);
-  log_ = log;
+  resume_ = std::move(resume);
 }
 
 void Feed::Detach() {
   const absl::MutexLock lock(&mutex_);
-  log_ = nullptr;
+  resume_ = nullptr;
 }
 
 void Feed::OnEpoch(uint64_t epoch, uint64_t head) {
@@ -59,8 +59,8 @@ void Feed::NoteTaken(size_t bytes) {
   const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
   if (pending <= kBytesMax / 2 && is_stalled_.exchange(false)) {
     const absl::MutexLock lock(&mutex_);
-    if (log_ != nullptr) {
-      log_->ResumeFollow();
+    if (resume_ != nullptr) {
+      resume_();
     }
   }
 }

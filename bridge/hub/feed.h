@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 
@@ -43,7 +44,7 @@ class FrameSink {
 // Follows the log, encodes each record once, and hands the frame to every hub. Stalls the log while the hubs have not
 // taken what they got: so a publisher is read no faster than the event loops can take.
 //
-// Called on the log's thread. The sinks outlive it, and it outlives the log.
+// Called on the log's thread, or by who follows the log in front of it. The sinks outlive it, and it outlives the log.
 class Feed final : public log::Follower {
  public:
   // What the hubs may have before them that they have not taken.
@@ -53,9 +54,10 @@ class Feed final : public log::Follower {
   void OnCaughtUp() override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
-  // REQUIRES: called before EventLog::Follow.
-  void Start(log::EventLog* log, std::vector<FrameSink*> sinks);
-  // The log is about to be destroyed: it is not told to go on any more.
+  // `resume` has who hands the entries over go on after a stall; called on any thread. REQUIRES: called before the
+  // first entry, such as by EventLog::Follow.
+  void Start(absl::AnyInvocable<void()> resume, std::vector<FrameSink*> sinks);
+  // Who hands the entries over is about to be destroyed: it is not told to go on any more.
   void Detach();
 
  private:
@@ -66,7 +68,7 @@ class Feed final : public log::Follower {
 
   absl::Mutex mutex_;
   // Taken only where there was a stall.
-  log::EventLog* log_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  absl::AnyInvocable<void()> resume_ ABSL_GUARDED_BY(mutex_);
   std::vector<FrameSink*> sinks_;
   uint64_t epoch_ = 0;
 

@@ -33,10 +33,6 @@ Hub::Hub(loop::EventLoop* loop, log::EventLog* log, StoreReader* store, const Hu
       pace_timer_(this),
       tidy_timer_(this) {
   loop_->AssertOnLoop();
-  loop_->SetWork([this] {
-    loop_->AssertOnLoop();
-    return RunSlice();
-  });
   loop_->Schedule(tidy_timer_, kTidyInterval);
 }
 
@@ -44,7 +40,7 @@ Hub::~Hub() {
   loop_->AssertOnLoop();
   assert(all_.empty());
   *self_ = nullptr;
-  loop_->SetWork([] { return false; });
+  loop_->Cancel(static_cast<loop::Work&>(*this));
   loop_->Cancel(tidy_timer_);
   loop_->Cancel(pace_timer_);
 }
@@ -52,6 +48,7 @@ Hub::~Hub() {
 // --- Work, in slices.
 
 bool Hub::RunSlice() {
+  loop_->AssertOnLoop();
   int budget = kSendsPerSlice;
   while (budget > 0) {
     if (HasTokenEndsDue()) {

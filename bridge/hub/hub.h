@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,12 +16,12 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 
 #include "bridge/hub/audience.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub_metrics.h"
+#include "bridge/hub/hub_options.h"
 #include "bridge/hub/ring.h"
 #include "bridge/hub/store_reader.h"
 #include "bridge/hub/subscription.h"
@@ -41,6 +40,8 @@ struct Start {
   std::string id;
   // For kReplayLast.
   uint64_t count = 0;
+  // The data of bridge.open, where it has more than the time between heartbeats. REQUIRES: empty for kReplayLast.
+  std::string open_data = {};
 };
 
 // How an event stream is served.
@@ -48,24 +49,6 @@ struct StreamTerms {
   bool wants_heartbeat_events = false;
   // On the wall clock: the stream ends then, because its token does.
   absl::Time ends = absl::InfiniteFuture();
-};
-
-enum class SlowClient { kGap, kDisconnect };
-
-struct HubOptions {
-  Ring::Limits history;
-  absl::Duration heartbeat = absl::Seconds(15);
-  absl::Duration retry = absl::Seconds(2);
-  absl::Duration send_timeout = absl::Seconds(30);
-  // Zero for none.
-  absl::Duration stream_max_age;
-  SlowClient slow_client = SlowClient::kGap;
-  uint64_t pinned_bytes_max = uint64_t{64} << 20;
-  // What a stream may replay in a second; 0 for no limit.
-  uint64_t replay_events_per_second = 0;
-  uint64_t replay_bytes_per_second = 0;
-  // For tests. Called on any thread.
-  std::function<absl::Time()> wall_clock = absl::Now;
 };
 
 // Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own
@@ -76,7 +59,7 @@ struct HubOptions {
 // moves through the ring, so that the seam between them can neither lose nor repeat. A stream that takes what it is
 // given is in its audience's live list and is written to in rounds; one that does not is a cursor in the run queue (or
 // blocked). Long fan-outs and scans are done in slices.
-class Hub final : public FrameSink, public PageSink {
+class Hub final : public FrameSink, public PageSink, private loop::Work {
  public:
   // `store` reads what is older than the ring; nullptr where the log has nothing older. `on_ready` is called once, on
   // the loop, when is_ready() becomes true.
@@ -186,8 +169,10 @@ class Hub final : public FrameSink, public PageSink {
   int TakeFrames() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Goes on to find its audiences; it is done when match_ is. Returns how many steps it took.
   int MatchFrame(const sse::Frame& frame, int steps_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Returns how many audiences are owed the frame. REQUIRES: its match is done.
+  // Returns how many audiences are owed the frame, and streams end behind it. REQUIRES: its match is done.
   size_t TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Has its live streams catch up, and so end behind the frame that the ring gets next. Returns how many they were.
+  size_t EndLive(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Audiences come and go.
   Audience& AudienceOf(Selection selection) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -197,7 +182,7 @@ class Hub final : public FrameSink, public PageSink {
   void CatchUpWithAudiences() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Work, in slices.
-  bool RunSlice() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  bool RunSlice() override;
   int ServeRound(Audience& audience, int sends_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Deliver(Subscription& subscription, Audience::Round& round) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NotePartialRound(Subscription& subscription, const Audience::Round& round, size_t skip, size_t written)
@@ -223,6 +208,10 @@ class Hub final : public FrameSink, public PageSink {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Says bridge.closing, after which the stream ends.
   void SayClosing(Subscription& subscription, EndReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // The newest record of its topic is the last one.
+  bool HasEnd(const Audience& audience) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // It has got everything, and nothing more will come.
+  void EndComplete(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Ends the stream when it has caught up.
   void EndGracefully(Subscription& subscription, EndReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void SayHeartbeat(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);

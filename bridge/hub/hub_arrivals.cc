@@ -34,7 +34,7 @@ void Hub::PostArrival(Arrival arrival) {
     if (Hub* hub = *self) {
       hub->loop_->AssertOnLoop();
       hub->inbox_.push_back(std::move(arrived));
-      hub->loop_->WakeWork();
+      hub->loop_->Wake(*hub);
     }
   });
 }
@@ -94,13 +94,19 @@ int Hub::MatchFrame(const sse::Frame& frame, int steps_max) {
 }
 
 size_t Hub::TakeFrame(const sse::FramePtr& frame) {
+  std::copy_if(unindexed_.begin(), unindexed_.end(), std::back_inserter(matched_),
+               [&](const Audience* audience) { return audience->selection().Matches(*frame); });
+  size_t ended = 0;
+  if (!options_.end_type.empty() && frame->type() == options_.end_type) {
+    for (Audience* const audience : matched_) {
+      ended += EndLive(*audience);
+    }
+  }
   const uint64_t index_before = ring_.end_index();
   if (!frame->is_ephemeral()) {
     ring_.Append(frame);
   }
   const uint64_t index_after = ring_.end_index();
-  std::copy_if(unindexed_.begin(), unindexed_.end(), std::back_inserter(matched_),
-               [&](const Audience* audience) { return audience->selection().Matches(*frame); });
   size_t audiences = 0;
   for (Audience* const audience : matched_) {
     if (!audience->has_live() || !audience->selection().MatchesType(*frame)) {
@@ -115,7 +121,17 @@ size_t Hub::TakeFrame(const sse::FramePtr& frame) {
   }
   matched_.clear();
   CatchUpWithAudiences();
-  return audiences;
+  return audiences + ended;
+}
+
+size_t Hub::EndLive(Audience& audience) {
+  size_t ended = 0;
+  for (; audience.IsOneTopic() && audience.has_live(); ++ended) {
+    Subscription& subscription = audience.LastLive();
+    LeaveStage(subscription);
+    MakeRunnable(subscription);
+  }
+  return ended;
 }
 
 // --- Audiences come and go.

@@ -47,6 +47,26 @@ void Hub::SayClosing(Subscription& subscription, EndReason reason) {
   subscription.end_reason_ = reason;
 }
 
+bool Hub::HasEnd(const Audience& audience) const {
+  if (options_.end_type.empty() || !audience.IsOneTopic()) {
+    return false;
+  }
+  const PostingList* const postings = ring_.PostingsOf(audience.selection().patterns[0].text());
+  return postings != nullptr && ring_[(*postings)[postings->size() - 1]]->type() == options_.end_type;
+}
+
+void Hub::EndComplete(Subscription& subscription) {
+  if (subscription.audience_->selection().framing == Framing::kPlain) {
+    End(subscription, EndReason::kComplete);
+    return;
+  }
+  subscription.control_ =
+      std::make_unique<Subscription::Control>(Subscription::Control{.text = std::string(sse::kLastChunk)});
+  subscription.is_ending_ = true;
+  subscription.end_reason_ = EndReason::kComplete;
+  MakeRunnable(subscription);
+}
+
 void Hub::HandleSlow(Subscription& subscription) {
   const uint64_t cursor = LastSequenceOf(subscription);
   if (StoreReaches(cursor)) {
@@ -69,7 +89,8 @@ void Hub::SayHeartbeat(Subscription& subscription) {
     return;  // it will be sent something else first
   }
   const uint64_t cursor = is_live ? ring_.head_sequence() : subscription.last_sequence_;
-  if (cursor > subscription.last_sequence_ || subscription.wants_heartbeat_events_) {
+  const bool is_for_cursor = cursor > subscription.last_sequence_ && options_.heartbeats == Heartbeats::kTellCursor;
+  if (is_for_cursor || subscription.wants_heartbeat_events_) {
     subscription.last_sequence_ = std::max(cursor, subscription.last_sequence_);
     Say(subscription, EncodeHeartbeat(IdOf(subscription.last_sequence_)));
   } else {

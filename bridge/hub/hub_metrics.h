@@ -21,8 +21,10 @@ enum class EndReason : uint8_t {
   kMaxAge,        // http.stream_max_age
   kTokenExpired,  // its token has ended
   kDraining,      // the bridge stops
+  kComplete,      // it has got the last record of its topic
+  kEpoch,         // its log has begun anew, and its topic with it
 };
-inline constexpr size_t kEndReasons = 8;
+inline constexpr size_t kEndReasons = 10;
 absl::string_view NameOf(EndReason reason);
 
 // What one hub counts. Written by its loop, read by the scraper.

@@ -186,6 +186,9 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     if (!subscription->is_ending_ && !lookbacks_.contains(subscription)) {
       SayGap(*subscription, last_id, HistoryStart(), GapReason::kEpoch);
       StartAtOldest(*subscription);
+      if (!options_.end_type.empty()) {
+        SayClosing(*subscription, EndReason::kEpoch);  // the end may be among what is lost
+      }
     }
     MakeRunnable(*subscription);
   }

@@ -15,6 +15,10 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
   opening.next = ring_.end_index();
   opening.last_sequence = ring_.head_sequence();
   const absl::Duration retry = JitteredRetry();
+  const auto open = [&](absl::string_view id) {
+    loop_->AssertOnLoop();
+    return start.open_data.empty() ? EncodeOpen(id, retry, options_.heartbeat) : EncodeOpen(id, retry, start.open_data);
+  };
   const auto start_at_oldest = [&] {
     loop_->AssertOnLoop();
     opening.last_sequence = HistoryStart();
@@ -26,8 +30,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
     loop_->AssertOnLoop();
     // Until the gap has been told the client keeps the id that it asked for, so that a cut in between hides nothing.
     opening.last_sequence = sequence;
-    opening.text =
-        EncodeOpen(open_id, retry, options_.heartbeat) + EncodeGap(IdOf(sequence), start.id, OldestId(), reason);
+    opening.text = open(open_id) + EncodeGap(IdOf(sequence), start.id, OldestId(), reason);
     metrics_.gaps[static_cast<size_t>(reason)].Add(1);
   };
 
@@ -35,7 +38,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
     case Start::Kind::kLive:
       break;
     case Start::Kind::kReplayAll:
-      opening.may_be_cut = true;
+      opening.may_be_cut = options_.end_type.empty();
       start_at_oldest();
       break;
     case Start::Kind::kReplayLast:
@@ -68,7 +71,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
       break;
     }
   }
-  opening.text = EncodeOpen(IdOf(opening.last_sequence), retry, options_.heartbeat);
+  opening.text = open(IdOf(opening.last_sequence));
   return opening;
 }
 
@@ -110,6 +113,10 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
 // --- Stages.
 
 void Hub::GoLive(Subscription& subscription) {
+  if (HasEnd(*subscription.audience_)) {
+    EndComplete(subscription);
+    return;
+  }
   if (subscription.ends_when_live_) {
     SayClosing(subscription, subscription.end_reason_);
     MakeRunnable(subscription);
@@ -123,7 +130,7 @@ void Hub::GoLive(Subscription& subscription) {
 void Hub::MakeRunnable(Subscription& subscription) {
   subscription.stage_ = Subscription::Stage::kRunnable;
   runnable_.push_back(subscription);
-  loop_->WakeWork();
+  loop_->Wake(*this);
 }
 
 void Hub::Block(Subscription& subscription) {

@@ -40,7 +40,7 @@ void Hub::ForgetTokenEnd(Subscription& subscription) {
 void Hub::NoteWallTime() {
   wall_seconds_ = UnixSeconds(options_.wall_clock());
   if (HasTokenEndsDue()) {
-    loop_->WakeWork();
+    loop_->Wake(*this);
   }
 }
 

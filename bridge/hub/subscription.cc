@@ -24,6 +24,10 @@ absl::string_view NameOf(EndReason reason) {
       return "token_expired";
     case EndReason::kDraining:
       return "draining";
+    case EndReason::kComplete:
+      return "complete";
+    case EndReason::kEpoch:
+      return "epoch";
   }
   return "unknown";
 }

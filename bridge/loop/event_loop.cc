@@ -66,9 +66,7 @@ void EventLoop::Run() {
     Dispatch();
     RunPosted();
     timers_.Advance(now_);
-    if (has_work_) {
-      has_work_ = run_slice_();
-    }
+    RunSlices();
     NoteTurn();
   }
   thread_.store(std::thread::id(), std::memory_order_relaxed);
@@ -128,11 +126,6 @@ void EventLoop::Schedule(Timer& timer, base::MonotonicClock::duration delay) {
   timers_.Schedule(timer, base::MonotonicClock::now() + delay);
 }
 
-void EventLoop::SetWork(absl::AnyInvocable<bool()> run_slice) {
-  run_slice_ = std::move(run_slice);
-  has_work_ = true;
-}
-
 bool EventLoop::IsTurnLong() const { return base::MonotonicClock::now() - now_ >= kLongTurn; }
 
 void EventLoop::Dispatch() {
@@ -158,8 +151,21 @@ void EventLoop::RunPosted() {
   running_.clear();
 }
 
+void EventLoop::RunSlices() {
+  // Those that are awake now: what they wake has its slice in the next turn.
+  Work::List due;
+  due.swap(awake_);
+  while (!due.empty()) {
+    Work& work = due.front();
+    due.pop_front();
+    if (work.RunSlice()) {
+      Wake(work);
+    }
+  }
+}
+
 int EventLoop::WaitMilliseconds() const {
-  if (has_work_) {
+  if (!awake_.empty()) {
     return 0;
   }
   const auto next = timers_.NextTime();

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include <boost/intrusive/list.hpp>
+
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -28,6 +30,30 @@ class Watcher {
   ~Watcher() = default;
 };
 
+// What is done in slices, between which others have their turn. Lives on its EventLoop.
+class Work {
+ public:
+  Work() = default;
+  Work(const Work&) = delete;
+  Work& operator=(const Work&) = delete;
+
+ protected:
+  ~Work() = default;
+
+ private:
+  friend class EventLoop;
+  using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  // Called once a turn while it returns true; bounds its own time (about half a millisecond).
+  virtual bool RunSlice() = 0;
+
+  // In the loop's list, where there is something to do.
+  Hook hook_;
+
+  using List = boost::intrusive::list<Work, boost::intrusive::member_hook<Work, Hook, &Work::hook_>,
+                                      boost::intrusive::constant_time_size<false>>;
+};
+
 // How long the turns of an event loop took, waiting not counted. Written by the loop, read by anyone.
 struct LoopLag {
   std::atomic<uint64_t> turns{0};
@@ -39,9 +65,9 @@ struct LoopLag {
 // One thread that owns a share of the event streams and never blocks.
 //
 // A turn: a millisecond of what epoll reports (the rest has the next turns), what was posted, the timers that are due,
-// one slice of work. Objects belong to one loop and are reached from elsewhere by Post only. The loop is a capability
-// for clang's thread safety analysis: members are ABSL_GUARDED_BY(loop_), methods ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_),
-// and what is posted begins with loop_.AssertOnLoop().
+// one slice of each work. Objects belong to one loop and are reached from elsewhere by Post only. The loop is a
+// capability for clang's thread safety analysis: members are ABSL_GUARDED_BY(loop_), methods
+// ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_), and what is posted begins with loop_.AssertOnLoop().
 class ABSL_LOCKABLE EventLoop {
  public:
   EventLoop();
@@ -73,11 +99,14 @@ class ABSL_LOCKABLE EventLoop {
   void Schedule(Timer& timer, base::MonotonicClock::duration delay) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void Cancel(Timer& timer) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { TimerWheel::Cancel(timer); }
 
-  // `run_slice` is called once a turn; while it returns true the loop does not sleep. It bounds its own time (about
-  // half a millisecond).
-  void SetWork(absl::AnyInvocable<bool()> run_slice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
-  // There is work again. Harmless where there is none.
-  void WakeWork() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { has_work_ = true; }
+  // There is something to do: from the next slices on, and the loop does not sleep while there is.
+  void Wake(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) {
+    if (!work.hook_.is_linked()) {
+      awake_.push_back(work);
+    }
+  }
+  // It has no slice any more, until it is woken again.
+  void Cancel(Work& work) ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { work.hook_.unlink(); }
 
   // The time at which this turn began: cheap, and as exact as a turn is short.
   base::MonotonicTime now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(this) { return now_; }
@@ -92,6 +121,7 @@ class ABSL_LOCKABLE EventLoop {
 
   void Dispatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void RunPosted() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
+  void RunSlices() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   int WaitMilliseconds() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
   void NoteTurn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(this);
 
@@ -99,8 +129,8 @@ class ABSL_LOCKABLE EventLoop {
   const int wake_fd_;
 
   TimerWheel timers_ ABSL_GUARDED_BY(this);
-  absl::AnyInvocable<bool()> run_slice_ ABSL_GUARDED_BY(this);
-  bool has_work_ ABSL_GUARDED_BY(this) = false;
+  // Those with something to do.
+  Work::List awake_ ABSL_GUARDED_BY(this);
   base::MonotonicTime now_ ABSL_GUARDED_BY(this);
   // What epoll has reported; those below next_event_ have been told to their watchers.
   std::array<epoll_event, kEventsPerTurn> events_ ABSL_GUARDED_BY(this) = {};

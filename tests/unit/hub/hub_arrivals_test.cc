@@ -74,7 +74,7 @@ class HubArrivalsTest : public ::testing::Test {
     loop_.BlockOn([&] {
       hub_ = std::make_unique<Hub>(&loop_.loop(), log_.get(), nullptr, options, [this] { is_ready_ = true; });
     });
-    feed_.Start(log_.get(), {hub_.get()});
+    feed_.Start([log = log_.get()] { log->ResumeFollow(); }, {hub_.get()});
     log_->Follow(&feed_, {.events_max = 1000, .bytes_max = 1 << 20});
     EXPECT_TRUE(test::Eventually([&] { return is_ready_.load(); }));
   }

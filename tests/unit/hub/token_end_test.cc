@@ -1,7 +1,5 @@
 // Streams whose token ends, on a wall clock of the test's own.
 #include <atomic>
-#include <deque>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,13 +7,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "absl/synchronization/mutex.h"
 #include "tests/support/bridge_process.h"
-#include "tests/support/sse_parser.h"
+#include "tests/unit/hub/hub_fixture.h"
 
-#include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
-#include "bridge/log/memory_log.h"
 
 namespace bridge::hub {
 namespace {
@@ -25,126 +20,32 @@ using ::testing::HasSubstr;
 
 constexpr int64_t kStart = 1'800'000'000;
 
-// What one stream got. Written on the loop, read by the test.
-class Client {
- public:
-  void Take(absl::string_view bytes) {
-    const absl::MutexLock lock(&mutex_);
-    parser_.Feed(bytes);
-    for (test::SseEvent& event : parser_.TakeEvents()) {
-      events_.push_back(std::move(event));
-    }
-  }
-  void End() { has_ended_ = true; }
-
-  bool has_ended() const { return has_ended_; }
-  std::vector<test::SseEvent> events() const {
-    const absl::MutexLock lock(&mutex_);
-    return events_;
-  }
-  std::vector<std::string> types() const {
-    std::vector<std::string> types;
-    for (const test::SseEvent& event : events()) {
-      types.push_back(event.type);
-    }
-    return types;
-  }
-  bool Awaits(const std::vector<std::string>& wanted) const {
-    return test::Eventually([&] { return types() == wanted; });
-  }
-
-  // How many bytes the transport takes in all.
-  std::atomic<size_t> room{1 << 20};
-  // The last one. Used on the loop.
-  Subscription* stream = nullptr;
-
- private:
-  mutable absl::Mutex mutex_;
-  test::SseParser parser_ ABSL_GUARDED_BY(mutex_);
-  std::vector<test::SseEvent> events_ ABSL_GUARDED_BY(mutex_);
-  std::atomic<bool> has_ended_{false};
-};
-
-class FakeStream final : public Subscription {
- public:
-  explicit FakeStream(Client* client) : client_(client) { client->stream = this; }
-
- private:
-  ssize_t Write(absl::Span<const iovec> pieces) override {
-    size_t written = 0;
-    for (const iovec& piece : pieces) {
-      const size_t size = std::min(piece.iov_len, client_->room.load());
-      client_->Take({static_cast<const char*>(piece.iov_base), size});
-      client_->room -= size;
-      written += size;
-    }
-    return static_cast<ssize_t>(written);
-  }
-  void OnEnd(EndReason /*reason*/) override {
-    client_->End();
-    delete this;
-  }
-
-  Client* const client_;
-};
-
-class TokenEndTest : public ::testing::Test {
+class TokenEndTest : public HubFixture {
  protected:
-  TokenEndTest() {
-    HubOptions options;
-    options.history = {.events_max = 20'000};
-    options.wall_clock = [this] { return absl::FromUnixSeconds(now_s_); };
-    loop_.BlockOn([&] {
-      hub_ = std::make_unique<Hub>(&loop_.loop(), log_.get(), nullptr, options, [this] { is_ready_ = true; });
-    });
-    feed_.Start(log_.get(), {hub_.get()});
-    log_->Follow(&feed_, {.events_max = 1000, .bytes_max = 1 << 20});
-    EXPECT_TRUE(test::Eventually([&] { return is_ready_.load(); }));
-  }
-  ~TokenEndTest() override {
-    loop_.BlockOn([&] {
-      hub_->loop().AssertOnLoop();
-      hub_->EndAll(EndReason::kDraining);
-    });
-    feed_.Detach();
-    log_ = nullptr;
-    loop_.BlockOn([&] { hub_ = nullptr; });
-  }
+  TokenEndTest() : HubFixture(Options()) {}
 
-  Client& NewClient() { return clients_.emplace_back(); }
   // Opens a stream whose token ends so many seconds after kStart.
   void Open(Client* client, int64_t ends_s, const Start& start = {}, const std::vector<std::string>& types = {}) {
     OpenUntil(client, absl::FromUnixSeconds(kStart + ends_s), start, types);
   }
   void OpenUntil(Client* client, absl::Time ends, const Start& start = {}, const std::vector<std::string>& types = {}) {
-    loop_.BlockOn([&] {
-      hub_->loop().AssertOnLoop();
-      Selection selection;
-      selection.patterns.push_back(*topic::Pattern::Parse("a"));
-      selection.types = types;
-      selection.framing = Framing::kPlain;
-      Hub::Opening opening = hub_->Open(selection, start);
-      std::string text = opening.text;
-      hub_->Add(*new FakeStream(client), std::move(selection), std::move(opening), std::move(text), {.ends = ends});
-    });
+    Selection selection = SelectionOf("a");
+    selection.types = types;
+    HubFixture::Open(client, std::move(selection), start, {.ends = ends});
   }
-  void Publish(const std::string& data) {
-    log::Record record;
-    record.topic = "a";
-    record.data = data;
-    log_->Append({record}, [](auto) {});
-  }
-  void SetClock(int64_t after_start_s) { now_s_ = kStart + after_start_s; }
-  uint64_t Ends(EndReason reason) const { return hub_->metrics().ends[static_cast<size_t>(reason)].value(); }
+  void Publish(const std::string& data) { HubFixture::Publish("a", data); }
+  static void SetClock(int64_t after_start_s) { now_s_ = kStart + after_start_s; }
 
-  std::atomic<int64_t> now_s_{kStart};
-  // They outlive their streams.
-  std::deque<Client> clients_;
-  std::atomic<bool> is_ready_{false};
-  loop::LoopThread loop_{"test"};
-  Feed feed_;
-  std::unique_ptr<log::EventLog> log_ = std::make_unique<log::MemoryLog>(log::MemoryLog::Options{.epoch = 1});
-  std::unique_ptr<Hub> hub_;
+ private:
+  static HubOptions Options() {
+    SetClock(0);
+    HubOptions options;
+    options.history = {.events_max = 20'000};
+    options.wall_clock = [] { return absl::FromUnixSeconds(now_s_); };
+    return options;
+  }
+
+  static inline std::atomic<int64_t> now_s_;
 };
 
 TEST_F(TokenEndTest, AStreamIsToldHalfAMinuteBeforeAndEndsWithItsToken) {
@@ -221,11 +122,7 @@ TEST_F(TokenEndTest, AStreamThatIsBehindGetsNothingMoreButTheIdFromWhichItGoesOn
   ASSERT_TRUE(client.Awaits({"bridge.open", "message"}));
   SetClock(10);
   EXPECT_FALSE(test::Eventually([&] { return client.has_ended(); }, absl::Milliseconds(1500))) << "it does not read";
-  loop_.BlockOn([&] {
-    hub_->loop().AssertOnLoop();
-    client.room = 1 << 20;
-    hub_->NoteWritable(*client.stream);
-  });
+  MakeRoom(&client);
   ASSERT_TRUE(client.Awaits({"bridge.open", "message", "message", "bridge.closing"}));
   EXPECT_TRUE(test::Eventually([&] { return client.has_ended(); }));
   EXPECT_EQ(client.events()[2].data, std::string(400, '2'));
@@ -259,7 +156,7 @@ TEST_F(TokenEndTest, AStreamWhoseStartIsStillLookedForKeepsTheIdThatItCameWith) 
   for (size_t i = 0; i < kRecords; ++i) {
     Publish("no match");
   }
-  EXPECT_TRUE(test::Eventually([&] { return hub_->metrics().history_events.value() == kRecords; }));
+  EXPECT_TRUE(HasTaken(kRecords));
   Client& before = NewClient();
   Open(&before, 1);  // from its end on, the hub knows what time it is
   SetClock(1);

@@ -157,26 +157,93 @@ TEST(EventLoop, DoesNotCallAWatcherThatAnotherHasUnwatchedInTheSameTurn) {
   EXPECT_EQ(calls, 1);
 }
 
+// Has something to do as long as `wants` says so.
+class CountingWork final : public Work {
+ public:
+  explicit CountingWork(std::function<bool()> wants) : wants_(std::move(wants)) {}
+
+  int slices() const { return slices_; }
+
+ private:
+  bool RunSlice() override {
+    ++slices_;
+    return wants_();
+  }
+
+  const std::function<bool()> wants_;
+  std::atomic<int> slices_{0};
+};
+
 TEST(EventLoop, WorkIsDoneInSlicesBetweenWhichOthersHaveTheirTurn) {
   LoopThread thread("test");
-  std::atomic<int> slices{0};
   std::atomic<bool> is_enough{false};
+  CountingWork work([&] { return !is_enough; });
   thread.BlockOn([&] {
     thread.loop().AssertOnLoop();
-    thread.loop().SetWork([&] {
-      ++slices;
-      return !is_enough;
-    });
+    thread.loop().Wake(work);
   });
   for (int i = 0; i < 100; ++i) {
     thread.BlockOn([] {});  // is run although there is always work
   }
-  EXPECT_GT(slices, 0);
+  EXPECT_GT(work.slices(), 0);
   is_enough = true;
+  thread.BlockOn([] {});
+  thread.BlockOn([] {});
+  const int slices = work.slices();
+  thread.BlockOn([] {});
+  EXPECT_EQ(work.slices(), slices) << "there is nothing to do any more";
+}
+
+TEST(EventLoop, WorksTakeTurnsAndAreWokenAndCanceledEachByItself) {
+  LoopThread thread("test");
+  CountingWork endless([] { return true; });
+  CountingWork other([] { return true; });
+  CountingWork once([] { return false; });
   thread.BlockOn([&] {
     thread.loop().AssertOnLoop();
-    thread.loop().SetWork([] { return false; });
+    for (Work* const work : std::initializer_list<Work*>{&endless, &other, &once, &once}) {
+      thread.loop().Wake(*work);
+    }
   });
+  for (int i = 0; i < 100; ++i) {
+    thread.BlockOn([] {});
+  }
+  int slices_of_other = 0;
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    EXPECT_LE(std::abs(endless.slices() - other.slices()), 1);
+    slices_of_other = other.slices();
+    thread.loop().Cancel(other);
+    thread.loop().Wake(once);
+  });
+  thread.BlockOn([] {});
+  thread.BlockOn([] {});
+  EXPECT_GT(endless.slices(), slices_of_other);
+  EXPECT_EQ(other.slices(), slices_of_other);
+  EXPECT_EQ(once.slices(), 2);
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    thread.loop().Cancel(endless);
+  });
+}
+
+TEST(EventLoop, WorkMayCancelOtherWorkThatIsDueInTheSameTurn) {
+  LoopThread thread("test");
+  CountingWork canceled([] { return true; });
+  CountingWork canceling([&] {
+    thread.loop().AssertOnLoop();
+    thread.loop().Cancel(canceled);
+    return false;
+  });
+  thread.BlockOn([&] {
+    thread.loop().AssertOnLoop();
+    thread.loop().Wake(canceling);
+    thread.loop().Wake(canceled);
+  });
+  thread.BlockOn([] {});
+  thread.BlockOn([] {});
+  EXPECT_EQ(canceling.slices(), 1);
+  EXPECT_EQ(canceled.slices(), 0);
 }
 
 }  // namespace
