@@ -52,7 +52,7 @@ std::optional<Refusal> ChunkedDecoder::Decode(absl::string_view* input, std::str
         }
         if (chunk_left_ > body_bytes_max_ - std::min(body_bytes_max_, body->size())) {
           return Refusal{.status = 413,
-                         .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", body_bytes_max_)};
+                         .detail = absl::StrCat("the body is larger than ", key_, ", ", body_bytes_max_)};
         }
         break;
       case State::kDataEnd:

@@ -15,7 +15,9 @@ namespace bridge::http {
 // digits and nothing else, chunk extensions and trailers are bounded and dropped.
 class ChunkedDecoder {
  public:
-  explicit ChunkedDecoder(size_t body_bytes_max) : body_bytes_max_(body_bytes_max) {}
+  // Who configures the bound calls it `key`, which is a literal.
+  explicit ChunkedDecoder(size_t body_bytes_max, absl::string_view key = "http.max_body_bytes")
+      : body_bytes_max_(body_bytes_max), key_(key) {}
 
   // Takes bytes from the front of `input` and appends what they carry to `body`. After is_done() it takes no more.
   std::optional<Refusal> Decode(absl::string_view* input, std::string* body);
@@ -28,6 +30,7 @@ class ChunkedDecoder {
   std::optional<Refusal> TakeSizeLine(absl::string_view line);
 
   const size_t body_bytes_max_;
+  const absl::string_view key_;
   State state_ = State::kSize;
   uint64_t chunk_left_ = 0;
   size_t trailer_bytes_ = 0;

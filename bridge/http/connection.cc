@@ -85,7 +85,7 @@ void Connection::OnReady(uint32_t events) {
 
 void Connection::TakeTurn() {
   has_had_turn_ = false;
-  if ((state_ != State::kWriting || Send()) && Receive() && Advance()) {
+  if ((state_ != State::kWriting || Send()) && Receive() && Resume() && Advance()) {
     CountRequestBytes();
   }
 }
@@ -99,6 +99,10 @@ void Connection::CountRequestBytes() {
   context_->metrics->request_bytes.Add(bytes);
   context_->metrics->request_bytes.Sub(std::exchange(counted_request_bytes_, bytes));
   if (bytes <= kRequestBytesFree || context_->metrics->request_bytes.value() <= context_->limits.request_bytes_max) {
+    return;
+  }
+  if (state_ == State::kAwaiting) {
+    AnswerLate();
     return;
   }
   if (state_ != State::kReading) {
@@ -145,7 +149,7 @@ bool Connection::Receive() {
       return false;
     }
   }
-  if (is_input_ended_ && state_ == State::kLingering) {
+  if (is_input_ended_ && (state_ == State::kLingering || state_ == State::kAwaiting)) {
     Close();
     return false;
   }
@@ -183,7 +187,7 @@ bool Connection::Advance() {
         return false;
       }
     }
-    if (!Send()) {
+    if (state_ != State::kAwaiting && !Send()) {
       return false;
     }
   }
@@ -224,13 +228,14 @@ Connection::Progress Connection::TakeHead() {
     return Progress::kRefused;
   }
   const RequestHead& head = pending_->head;
-  if (head.content_length.value_or(0) > context_->limits.body_bytes_max) {
-    Refuse({.status = 413,
-            .detail = absl::StrCat("the body is larger than http.max_body_bytes, ", context_->limits.body_bytes_max)});
+  const Dispatcher::BodyLimit limit = context_->dispatcher->BodyLimitOf(head).value_or(
+      Dispatcher::BodyLimit{.bytes_max = context_->limits.body_bytes_max, .key = "http.max_body_bytes"});
+  if (head.content_length.value_or(0) > limit.bytes_max) {
+    Refuse({.status = 413, .detail = absl::StrCat("the body is larger than ", limit.key, ", ", limit.bytes_max)});
     return Progress::kRefused;
   }
   if (head.is_chunked) {
-    pending_->decoder.emplace(context_->limits.body_bytes_max);
+    pending_->decoder.emplace(limit.bytes_max, limit.key);
   }
   if (head.has_body()) {
     SetDeadline(context_->limits.head_timeout);
@@ -264,16 +269,22 @@ Connection::Progress Connection::TakeBody() {
 
 bool Connection::Answer() {
   context_->loop->AssertOnLoop();
-  context_->metrics->requests.Add(1);
-  const std::unique_ptr<Pending> request = std::move(pending_);
+  std::unique_ptr<Pending> request = std::move(pending_);
+  context_->metrics->requests.Add(request->resumed == nullptr ? 1 : 0);
   Exchange exchange{.head = &request->head,
+                    .body = &request->body,
+                    .loop = context_->loop,
                     .loop_index = context_->loop_index,
                     .peer = base::IpAddress::OfPeer(transport_.fd()),
-                    .park = nullptr};
+                    .resumed = std::exchange(request->resumed, nullptr)};
   std::string response;
   {
     const Exchange::Scope scope(&exchange);
     response = context_->dispatcher->Answer(RebuildHead(request->head, request->body.size()), request->body);
+  }
+  if (exchange.awaited != nullptr) {
+    Await(std::move(request), std::move(exchange.awaited));
+    return true;
   }
   if (exchange.park != nullptr) {
     // Pipelined bytes behind the request are dropped with the rest that a client sends on an open event stream.
@@ -366,21 +377,6 @@ void Connection::Close() {
   context_->loop->AssertOnLoop();
   context_->loop->Unwatch(transport_.fd(), this);
   delete this;
-}
-
-void Connection::OnTimer() {
-  if (turn_hook_.is_linked()) {
-    SetDeadline(context_->limits.head_timeout);  // it waits for its turn, not for its client
-    return;
-  }
-  if (state_ != State::kReading || IsIdle()) {
-    transport_.SayGoodbye();
-    Close();
-    return;
-  }
-  context_->metrics->timed_out.Add(1);
-  Refuse({.status = 408, .detail = "the request took longer than http.head_timeout to arrive"});
-  Send();
 }
 
 }  // namespace bridge::http

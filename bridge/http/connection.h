@@ -15,6 +15,7 @@
 #include "bridge/base/metric.h"
 #include "bridge/http/chunked_decoder.h"
 #include "bridge/http/cors.h"
+#include "bridge/http/deferred_answer.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/request_head.h"
 #include "bridge/http/room_maker.h"
@@ -32,10 +33,12 @@ struct ConnectionLimits {
   absl::Duration idle_timeout = absl::Seconds(60);
   // Without progress of a response.
   absl::Duration send_timeout = absl::Seconds(30);
+  // Until an answer comes that has been deferred.
+  absl::Duration answer_timeout = absl::Seconds(60);
   // Of all responses that wait to be sent, on all connections.
   uint64_t unsent_bytes_max = uint64_t{64} << 20;
   // Of all requests that are not whole or not yet answered, on all connections. Over it, connections that hold more
-  // than a few kilobytes are refused.
+  // than a few kilobytes are refused. Several of the largest requests fit into it.
   uint64_t request_bytes_max = uint64_t{64} << 20;
   // Of the limit of open files so many are left to others; where it is below 2,000, proportionally fewer.
   uint64_t reserved_descriptors = 0;
@@ -57,7 +60,8 @@ struct ConnectionMetrics {
 struct ConnectionContext;
 
 // One connection from a client, up to the point where an event stream takes its socket over. Reads a request whole,
-// within bounds, has it answered, and sends the answer: so a slow client costs its bytes and no thread or stack.
+// within bounds, has it answered, now or later, and sends the answer: so a slow client costs its bytes and no thread or
+// stack. While an answer is waited for, a client that ends its side of the connection is gone.
 //
 // Lives on its EventLoop; owns itself, and is destroyed when the connection ends or is parked.
 class Connection final : private loop::Watcher, private loop::Timer {
@@ -74,7 +78,7 @@ class Connection final : private loop::Watcher, private loop::Timer {
   static size_t MakeRoom(ConnectionContext* context, const GiveWay& wanted);
 
  private:
-  enum class State { kReading, kWriting, kLingering };
+  enum class State { kReading, kAwaiting, kWriting, kLingering };
   friend struct ConnectionContext;
   friend class TurnQueue;
   using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
@@ -95,6 +99,8 @@ class Connection final : private loop::Watcher, private loop::Timer {
   bool Advance();
   bool Send();
   bool Answer();
+  // Answers the request whose answer has been waited for, where that has come.
+  bool Resume();
 
   // Sends of the output what the client takes now; false where the connection is broken.
   bool Push();
@@ -108,6 +114,12 @@ class Connection final : private loop::Watcher, private loop::Timer {
   Progress TakeBody();
   void Refuse(const Refusal& refusal);
   void Respond(std::string response, bool is_keep_alive);
+  // Waits for the answer to `request`.
+  struct Pending;
+  void Await(std::unique_ptr<Pending> request, std::shared_ptr<AwaitedAnswer> answer);
+  void OnAnswer(ResumedHandler handler);
+  // The answer is not waited for any longer.
+  void AnswerLate();
   void Linger();
   void Close();
   // From now on it waits for something else, and so long.
@@ -130,12 +142,25 @@ class Connection final : private loop::Watcher, private loop::Timer {
   size_t output_sent_ = 0;
   base::MonotonicTime waiting_since_;
 
-  // The request that is being read: its head has been parsed (the views are into head_text_), its body is not whole.
+  // The request that is being read: its head has been parsed (the views are into head_text), its body is not whole. Or
+  // one whose answer is waited for.
   struct Pending {
+    Pending() = default;
+    Pending(const Pending&) = delete;
+    Pending& operator=(const Pending&) = delete;
+    ~Pending() {
+      if (awaited != nullptr) {
+        awaited->Forget();
+      }
+    }
+
     std::string head_text;
     RequestHead head;
     std::string body;
     std::optional<ChunkedDecoder> decoder;
+    std::shared_ptr<AwaitedAnswer> awaited;
+    // What has come for it.
+    ResumedHandler resumed;
   };
   std::unique_ptr<Pending> pending_;
   // In one of the lists of the context.
@@ -178,8 +203,8 @@ struct ConnectionContext {
   ConnectionMetrics* metrics;
   // For answers that no handler gives; may be nullptr.
   const Cors* cors;
-  // Those that wait for a request, those of whose request (or end) something has come, and those that an answer is
-  // being sent to: each by the time since when.
+  // Those that wait for a request, those of whose request (or end) something has come, and those whose request has come
+  // whole, and that an answer is waited for or being sent to: each by the time since when.
   Connection::List idle = {};
   Connection::List unfinished = {};
   Connection::List answered = {};

@@ -1,4 +1,6 @@
-// Which connections of a loop wait for their clients, since when, and which of them give way.
+// What connections wait for, and since when: an answer that comes later, or their clients; and which of them give way.
+#include <utility>
+
 #include "bridge/http/connection.h"
 
 namespace bridge::http {
@@ -8,12 +10,72 @@ void Connection::SetDeadline(absl::Duration after) {
   context_->loop->Schedule(*this, absl::ToChronoNanoseconds(after));
   waiting_since_ = context_->loop->now();
   hook_.unlink();
-  if (state_ == State::kWriting) {
+  if (state_ == State::kWriting || state_ == State::kAwaiting) {
     context_->answered.push_back(*this);
   } else {
     (IsIdle() ? context_->idle : context_->unfinished).push_back(*this);
   }
 }
+
+void Connection::OnTimer() {
+  if (turn_hook_.is_linked()) {
+    SetDeadline(context_->limits.head_timeout);  // it waits for its turn, not for its client
+    return;
+  }
+  if (state_ == State::kAwaiting) {
+    AnswerLate();
+    return;
+  }
+  if (state_ != State::kReading || IsIdle()) {
+    transport_.SayGoodbye();
+    Close();
+    return;
+  }
+  context_->metrics->timed_out.Add(1);
+  Refuse({.status = 408, .detail = "the request took longer than http.head_timeout to arrive"});
+  Send();
+}
+
+// --- Answers that come later.
+
+void Connection::Await(std::unique_ptr<Pending> request, std::shared_ptr<AwaitedAnswer> answer) {
+  context_->loop->AssertOnLoop();
+  pending_ = std::move(request);
+  answer->Await([this](ResumedHandler handler) { OnAnswer(std::move(handler)); });
+  pending_->awaited = std::move(answer);
+  state_ = State::kAwaiting;
+  SetDeadline(context_->limits.answer_timeout);
+}
+
+void Connection::OnAnswer(ResumedHandler handler) {
+  context_->loop->AssertOnLoop();
+  pending_->resumed = std::move(handler);
+  if (context_->loop->IsTurnLong()) {
+    Yield();  // many may have come together
+  } else if (!turn_hook_.is_linked()) {
+    TakeTurn();
+  }
+}
+
+void Connection::AnswerLate() {
+  context_->loop->AssertOnLoop();
+  if (ResumedHandler late = pending_->awaited->GiveUp()) {
+    OnAnswer(std::move(late));
+    return;
+  }
+  Refuse({.status = 503, .detail = "the answer took too long to come; ask again later"});
+  Send();
+}
+
+bool Connection::Resume() {
+  if (state_ != State::kAwaiting || pending_->resumed == nullptr) {
+    return true;
+  }
+  has_had_turn_ = true;
+  return Answer() && (state_ == State::kAwaiting || Send());
+}
+
+// --- All of a loop.
 
 void Connection::CloseAll(ConnectionContext* context) {
   for (List* list : {&context->idle, &context->unfinished, &context->answered}) {

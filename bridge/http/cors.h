@@ -28,12 +28,17 @@ class Cors {
   // The origin is listed by its name, so that its pages may act for their users; "*" names none.
   bool Names(absl::string_view origin) const;
 
+  // Whether the page that sent the request may have the bridge act: its origin is allowed, or the bridge's own, or it
+  // is no page of a browser.
+  bool MayAct(const httplib::Request& request) const;
+
   // What the browser has to see on any answer, errors too. `origin` is the request's, empty where there is none.
   std::vector<std::pair<std::string, std::string>> HeadersFor(absl::string_view origin) const;
   void AddHeaders(const httplib::Request& request, httplib::Response* response) const;
 
-  // Answers a preflight for a route with these methods.
-  void AnswerPreflight(const httplib::Request& request, absl::string_view methods, httplib::Response* response) const;
+  // Answers a preflight for a route with these methods, and these headers beside those that every route takes.
+  void AnswerPreflight(const httplib::Request& request, absl::string_view methods, httplib::Response* response,
+                       const std::vector<std::string>& headers = {}) const;
 
  private:
   bool AllowsAny() const;

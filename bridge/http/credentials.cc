@@ -67,7 +67,8 @@ std::variant<Credential, Problem> FindCredential(const httplib::Request& request
   const std::pair<const std::string*, Kind> parameters[] = {{&places.ticket_parameter, Kind::kTicket},
                                                             {&places.token_parameter, Kind::kToken}};
   for (const auto& [name, kind] : parameters) {
-    if (name->empty() || request.method == "POST" || !request.has_param(*name)) {
+    const bool is_read = request.method == "GET" || request.method == "HEAD";
+    if (name->empty() || !is_read || !request.has_param(*name)) {
       continue;
     }
     if (request.get_param_value_count(*name) > 1) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -123,33 +124,82 @@ void Dispatcher::Route(absl::string_view method, const std::string& path, Handle
   routes_[path].emplace(method, std::move(handler));
 }
 
+void Dispatcher::RouteBelow(absl::string_view method, absl::string_view prefix, Handler handler) {
+  auto below = std::find_if(below_.begin(), below_.end(), [&](const Below& each) { return each.prefix == prefix; });
+  if (below == below_.end()) {
+    below = below_.insert(below_.end(), {.prefix = std::string(prefix), .methods = {}, .body_limit = std::nullopt});
+  }
+  below->methods.emplace(method, std::move(handler));
+}
+
+void Dispatcher::LimitBodiesBelow(absl::string_view prefix, BodyLimit limit) {
+  for (Below& below : below_) {
+    if (below.prefix == prefix) {
+      below.body_limit = limit;
+    }
+  }
+}
+
+const Dispatcher::Below* Dispatcher::FindBelow(const RequestHead& head, absl::string_view* segment) const {
+  // As the client has written it: what needs an escape is no segment.
+  const absl::string_view path = head.target.substr(0, head.target.find('?'));
+  for (const Below& below : below_) {
+    if (!absl::StartsWith(path, below.prefix)) {
+      continue;
+    }
+    *segment = path.substr(below.prefix.size());
+    const bool is_segment = !segment->empty() && std::all_of(segment->begin(), segment->end(), [](char c) {
+      return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.' || c == '-';
+    });
+    return is_segment ? &below : nullptr;
+  }
+  return nullptr;
+}
+
+std::optional<Dispatcher::BodyLimit> Dispatcher::BodyLimitOf(const RequestHead& head) const {
+  absl::string_view segment;
+  const Below* const below = head.method == "POST" ? FindBelow(head, &segment) : nullptr;
+  return below == nullptr ? std::nullopt : below->body_limit;
+}
+
 void Dispatcher::SetFinisher(Handler finisher) { library_->set_post_routing_handler(std::move(finisher)); }
 
 bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::Response& response) const {
   if (guard_ && !guard_(request, response)) {
     return true;
   }
+  Exchange& exchange = Exchange::Current();
+  const Below* const below = FindBelow(*exchange.head, &exchange.segment);
+  if (exchange.resumed != nullptr) {
+    exchange.resumed(request, response);
+    return true;
+  }
   const auto route = routes_.find(request.path);
-  if (route == routes_.end()) {
+  if (below == nullptr && route == routes_.end()) {
     SetProblem({.status = 404, .detail = absl::StrCat("nothing is served at this path")}, &response);
     return true;
   }
-  const Methods& methods = route->second;
-  const absl::string_view method =
-      request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method);
-  const auto handler = methods.find(method);
-  if (handler != methods.end()) {
-    if (method == "POST") {
-      // The library takes multipart bodies apart by regular expressions, and nothing here wants them.
-      if (absl::StartsWithIgnoreCase(request.get_header_value("Content-Type"), "multipart/")) {
-        SetProblem({.status = 415, .detail = "multipart bodies are not taken; send application/json"}, &response);
-        return true;
-      }
-      return false;  // the library reads the body first
-    }
-    handler->second(request, response);
+  const Methods& methods = below != nullptr ? below->methods : route->second;
+  const auto handler =
+      methods.find(request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method));
+  if (handler == methods.end()) {
+    AnswerWithMethods(methods, request, &response);
     return true;
   }
+  if (below == nullptr && request.method == "POST") {
+    // The library takes multipart bodies apart by regular expressions, and nothing here wants them.
+    if (absl::StartsWithIgnoreCase(request.get_header_value("Content-Type"), "multipart/")) {
+      SetProblem({.status = 415, .detail = "multipart bodies are not taken; send application/json"}, &response);
+      return true;
+    }
+    return false;  // the library reads the body first
+  }
+  handler->second(request, response);
+  return true;
+}
+
+void Dispatcher::AnswerWithMethods(const Methods& methods, const httplib::Request& request,
+                                   httplib::Response* response) {
   std::vector<std::string> allowed;
   for (const auto& [name, unused] : methods) {
     allowed.push_back(name);
@@ -161,15 +211,14 @@ bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::R
     allowed.emplace_back("OPTIONS");
   }
   const std::string allow = absl::StrJoin(allowed, ", ");
-  if (method == "OPTIONS") {
-    response.status = 204;
+  if (request.method == "OPTIONS") {
+    response->status = 204;
   } else {
     SetProblem({.status = 405,
                 .detail = absl::StrCat("the method ", request.method, " is not served here; use one of ", allow)},
-               &response);
+               response);
   }
-  response.set_header("Allow", allow);
-  return true;
+  response->set_header("Allow", allow);
 }
 
 std::string Dispatcher::Answer(const std::string& head, const std::string& body) {

@@ -10,12 +10,27 @@ namespace {
 // What a client may send on an open stream, where nothing is expected of it.
 constexpr uint32_t kDroppedBytesMax = 4096;
 
+// The answer to a call. A class of its own, because the many other streams are to stay as small as they are.
+class AnswerStream final : public EventStream {
+ public:
+  AnswerStream(Transport transport, hub::Hub* hub, StreamLimits::Place place, calls::Calls::Reader reader)
+      : EventStream(std::move(transport), hub, std::move(place)), reader_(std::move(reader)) {}
+
+ private:
+  ~AnswerStream() override = default;
+
+  const calls::Calls::Reader reader_;
+};
+
 }  // namespace
 
 void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                        const hub::StreamTerms& terms, StreamLimits::Place place) {
+                        const hub::StreamTerms& terms, StreamLimits::Place place,
+                        std::optional<calls::Calls::Reader> reader) {
   hub->loop().AssertOnLoop();
-  auto* stream = new EventStream(std::move(socket.transport), hub, std::move(place));  // owns itself
+  EventStream* const stream =  // owns itself
+      reader.has_value() ? new AnswerStream(std::move(socket.transport), hub, std::move(place), *std::move(reader))
+                         : new EventStream(std::move(socket.transport), hub, std::move(place));
   socket.loop->AssertOnLoop();
   socket.loop->Rewatch(stream->transport_.fd(), socket.watcher, stream);
   hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), terms);

@@ -2,9 +2,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "absl/types/span.h"
 
+#include "bridge/calls/calls.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/stream_limits.h"
 #include "bridge/http/transport.h"
@@ -17,16 +19,18 @@ namespace bridge::http {
 // One open SSE response: the parked socket of a request, which its hub writes to.
 //
 // Lives on its EventLoop; owns itself, and is destroyed when the stream ends.
-class EventStream final : public hub::Subscription, private loop::Watcher {
+class EventStream : public hub::Subscription, private loop::Watcher {
  public:
-  // Takes over the socket, and keeps its place as long as it lives.
+  // Takes over the socket, and keeps its place as long as it lives, and the reader of an answer.
   static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
-                    const hub::StreamTerms& terms, StreamLimits::Place place);
+                    const hub::StreamTerms& terms, StreamLimits::Place place,
+                    std::optional<calls::Calls::Reader> reader);
 
- private:
+ protected:
   EventStream(Transport transport, hub::Hub* hub, StreamLimits::Place place);
   ~EventStream() override = default;
 
+ private:
   ssize_t Write(absl::Span<const iovec> pieces) override;
   void OnEnd(hub::EndReason reason) override;
   void OnReady(uint32_t events) override;

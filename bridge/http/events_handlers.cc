@@ -1,6 +1,5 @@
 #include "bridge/http/events_handlers.h"
 
-#include <memory>
 #include <utility>
 #include <variant>
 
@@ -8,11 +7,10 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 
-#include "bridge/http/event_stream.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/problem.h"
+#include "bridge/http/stream_response.h"
 #include "bridge/ops/logging.h"
-#include "bridge/sse/encoder.h"
 
 namespace bridge::http {
 namespace {
@@ -117,37 +115,14 @@ void EventsHandlers::Admit(SubscribeRequest subscribe, hub::Hub* hub, const http
 
 void EventsHandlers::Open(SubscribeRequest subscribe, const Client& client, StreamLimits::Place place, hub::Hub* hub,
                           const httplib::Request& request, httplib::Response* response) {
-  SetStreamHeaders(response);
-  struct Pending {
-    SubscribeRequest subscribe;
-    hub::StreamTerms terms;
-    StreamLimits::Place place;
-  };
-  const hub::StreamTerms terms = {.wants_heartbeat_events = subscribe.wants_heartbeat_events,
-                                  .ends = client.identity->expires};
-  // Shared, because the library copies its providers.
-  const std::shared_ptr<Pending> pending(new Pending{std::move(subscribe), terms, std::move(place)});
-  const auto provide = [this, hub, pending](size_t /*offset*/, httplib::DataSink& sink) {
-    hub->loop().AssertOnLoop();
-    hub::Hub::Opening opening = hub->Open(pending->subscribe.selection, pending->subscribe.start);
-    if (!opening.text.empty()) {
-      sink.write(opening.text.data(), opening.text.size());
-    }
-    opened_.Add(1);
-    Exchange::Current().park = [hub, pending, begun = std::move(opening)](ParkedSocket socket) mutable {
-      EventStream::Start(std::move(socket), hub, std::move(pending->subscribe.selection), std::move(begun),
-                         pending->terms, std::move(pending->place));
-    };
-    return false;  // the rest of the response is written by the hub
-  };
-  if (request.version == "HTTP/1.0") {
-    Exchange::Current().must_close = true;
-    response->set_header("Connection", "close");
-    const httplib::ContentProviderWithoutLength provider = provide;
-    response->set_content_provider(std::string(sse::kContentType), provider);
-  } else {
-    response->set_chunked_content_provider(std::string(sse::kContentType), provide);
-  }
+  AnswerWithStream(
+      {.hub = hub,
+       .selection = std::move(subscribe.selection),
+       .start = std::move(subscribe.start),
+       .terms = {.wants_heartbeat_events = subscribe.wants_heartbeat_events, .ends = client.identity->expires},
+       .place = std::move(place),
+       .opened = &opened_},
+      request, response);
 }
 
 void EventsHandlers::Deny(const Denial& denial, hub::Hub* hub, const httplib::Request& request,

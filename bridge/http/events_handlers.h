@@ -40,6 +40,8 @@ class EventsHandlers {
   // From now on clients are told to come again, to another replica.
   void BeginDrain() { is_draining_.store(true, std::memory_order_relaxed); }
 
+  // Who else opens event streams takes places of the same ones.
+  StreamLimits* limits() { return &limits_; }
   uint64_t open_streams() const { return limits_.open(); }
   uint64_t opened() const { return opened_.value(); }
   const RefusalMetrics& refusals() const { return refusals_; }

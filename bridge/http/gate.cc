@@ -30,6 +30,10 @@ Denial BadCredential(const absl::Status& why) {
           .challenge = Challenge("invalid_token", why.message())};
 }
 
+Denial Forbid(const std::string& detail) {
+  return {.problem = {.status = 403, .detail = detail}, .challenge = Challenge("insufficient_scope", detail)};
+}
+
 }  // namespace
 
 void SetDenial(const Denial& denial, httplib::Response* response) {
@@ -106,6 +110,26 @@ std::optional<Denial> Gate::CheckPatterns(const Client& client, const std::vecto
                   .challenge = Challenge("insufficient_scope", detail)};
   }
   return std::nullopt;
+}
+
+std::optional<Denial> Gate::CheckCall(const Client& client, absl::string_view name) const {
+  if (!client.identity->MayCall(name)) {
+    const std::string wish = absl::StrCat("calling \"", name, "\"");
+    if (client.is_anonymous) {
+      return DenyAnonymous(client, wish, "");
+    }
+    return Forbid(absl::StrCat(wish, " is not granted: no pattern of the token's calls matches it"));
+  }
+  return CheckHasCalls(client);
+}
+
+std::optional<Denial> Gate::CheckHasCalls(const Client& client) const {
+  if (client.is_anonymous) {
+    return client.identity->call.texts().empty() ? std::optional(DenyAnonymous(client, "a call", "")) : std::nullopt;
+  }
+  return client.identity->subject.empty()
+             ? std::optional(Forbid("a call belongs to somebody: the token needs a subject (sub)"))
+             : std::nullopt;
 }
 
 std::optional<Denial> Gate::Enter(const Client& client, absl::Time now) const {

@@ -35,7 +35,7 @@ void SetDenial(const Denial& denial, httplib::Response* response);
 
 // Says who a client is and whether it may have what it asks for. Thread-safe.
 //
-//   who is it (Identify)  ->  may it have this (CheckPatterns)  ->  it enters (Enter)
+//   who is it (Identify)  ->  may it have this (CheckPatterns, CheckCall)  ->  it enters (Enter)
 //
 // What may fail for other reasons stands before Enter, which uses a ticket up.
 class Gate {
@@ -49,6 +49,12 @@ class Gate {
   // Whether each pattern lies within one that the client was granted. `parameter` is what the request calls them.
   std::optional<Denial> CheckPatterns(const Client& client, const std::vector<topic::Pattern>& patterns,
                                       absl::string_view parameter) const;
+
+  // Whether the client may make calls of that name, in whose name they then are: a token has to have a subject.
+  // REQUIRES: the name is a topic.
+  std::optional<Denial> CheckCall(const Client& client, absl::string_view name) const;
+  // Whether it can have any calls, to read and to cancel.
+  std::optional<Denial> CheckHasCalls(const Client& client) const;
 
   // The client is let in: its ticket, if it has one, is used.
   std::optional<Denial> Enter(const Client& client, absl::Time now) const;

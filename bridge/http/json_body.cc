@@ -51,4 +51,12 @@ std::optional<Problem> ReadJsonBody(const std::string& body, absl::string_view w
                  .example = std::string(example)};
 }
 
+std::string WriteJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  std::string json;
+  const auto status = google::protobuf::util::MessageToJsonString(message, &json, options);
+  return status.ok() ? json : std::string("{}");
+}
+
 }  // namespace bridge::http

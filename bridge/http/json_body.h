@@ -21,4 +21,8 @@ std::optional<Problem> CheckIsJson(const httplib::Request& request);
 std::optional<Problem> ReadJsonBody(const std::string& body, absl::string_view what, absl::string_view example,
                                     google::protobuf::Message* message);
 
+// `message` as JSON with its fields' original names; those that have their default are left out. REQUIRES: its text is
+// UTF-8.
+std::string WriteJson(const google::protobuf::Message& message);
+
 }  // namespace bridge::http

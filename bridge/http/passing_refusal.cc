@@ -35,13 +35,19 @@ std::string DetailOf(PassingRefusal refusal) {
     case PassingRefusal::kSubjectFull:
       return "the token's subject has as many event streams open as it may (limits.streams_per_subject); close one, or "
              "ask again later";
+    case PassingRefusal::kNoWorker:
+      return "nobody answers this call now; ask again later";
+    case PassingRefusal::kLogAway:
+      return "the log of calls cannot be reached now; ask again later";
+    case PassingRefusal::kReadersFull:
+      return "the answer is read as many times as it may at once (calls.readers_per_call); ask again later";
   }
   return "ask again later";
 }
 
 bool IsClients(PassingRefusal refusal) {
   return refusal == PassingRefusal::kTooFast || refusal == PassingRefusal::kAddressFull ||
-         refusal == PassingRefusal::kSubjectFull;
+         refusal == PassingRefusal::kSubjectFull || refusal == PassingRefusal::kReadersFull;
 }
 
 }  // namespace
@@ -64,6 +70,12 @@ absl::string_view NameOf(PassingRefusal refusal) {
       return "address_full";
     case PassingRefusal::kSubjectFull:
       return "subject_full";
+    case PassingRefusal::kNoWorker:
+      return "no_worker";
+    case PassingRefusal::kLogAway:
+      return "log_away";
+    case PassingRefusal::kReadersFull:
+      return "readers_full";
   }
   return "unknown";
 }
@@ -75,9 +87,14 @@ void SetStreamHeaders(httplib::Response* response) {
 
 void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::Request& request,
                    httplib::Response* response) {
+  AnswerPassing(refusal, DetailOf(refusal), retry, request, response);
+}
+
+void AnswerPassing(PassingRefusal refusal, const std::string& detail, absl::Duration retry,
+                   const httplib::Request& request, httplib::Response* response) {
   Exchange::Current().must_close = true;
-  if (request.method == "POST") {
-    SetProblem({.status = IsClients(refusal) ? 429 : 503, .detail = DetailOf(refusal)}, response);
+  if (request.method == "POST" || request.method == "DELETE") {
+    SetProblem({.status = IsClients(refusal) ? 429 : 503, .detail = detail}, response);
     response->set_header("Retry-After", absl::StrCat(static_cast<int64_t>(std::ceil(absl::ToDoubleSeconds(retry)))));
     return;
   }

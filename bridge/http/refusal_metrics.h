@@ -13,6 +13,7 @@ struct RefusalMetrics {
   base::SharedMetric bad_request;
   base::SharedMetric unauthenticated;
   base::SharedMetric forbidden;
+  base::SharedMetric not_found;
   std::array<base::SharedMetric, kPassingRefusals> passing;
 
   void Add(PassingRefusal refusal) { passing[static_cast<size_t>(refusal)].Add(1); }

@@ -1,0 +1,83 @@
+// A server of HTTP with one loop, and connections to it of which a test decides each byte.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <gtest/gtest.h>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
+#include "tests/support/bridge_process.h"
+#include "tests/support/raw_http.h"
+
+#include "bridge/http/dispatcher.h"
+#include "bridge/http/http_server.h"
+#include "bridge/loop/event_loop.h"
+
+namespace bridge::http {
+
+class HttpFixture : public ::testing::Test {
+ protected:
+  ~HttpFixture() override { Stop(); }
+
+  // Once all routes have been added.
+  void Start(const ConnectionLimits& limits = {}, const Cors* cors = nullptr) {
+    accept_loop_.BlockOn([&] {
+      server_ = std::make_unique<HttpServer>(&accept_loop_.loop(), std::vector<loop::EventLoop*>{&loop_->loop()},
+                                             &dispatcher_, limits, cors);
+      ASSERT_TRUE(server_->Listen("127.0.0.1", 0).ok());
+      const std::string& address = server_->address();
+      int port = 0;
+      ASSERT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
+      port_ = static_cast<uint16_t>(port);
+    });
+  }
+  void Stop() {
+    accept_loop_.BlockOn([&] { server_ = nullptr; });
+  }
+  // With all connections.
+  void EndLoop() {
+    Stop();
+    loop_ = nullptr;
+  }
+
+  // One response, as far as its Content-Length says, from a connection that may go on.
+  test::HttpResponse ReceiveOne(test::RawConnection* connection) {
+    std::string text = std::exchange(rests_[connection], "");
+    while (true) {
+      test::HttpResponse response = test::ParseResponse(text);
+      size_t length = 0;
+      const bool has_head = text.find("\r\n\r\n") != std::string::npos;
+      const bool has_length = absl::SimpleAtoi(response.Header("Content-Length"), &length);
+      if (has_head && has_length && response.body.size() >= length) {
+        rests_[connection] = response.body.substr(length);
+        response.body.resize(length);
+        return response;
+      }
+      const std::string more = connection->Receive();
+      if (more.empty()) {
+        return response;
+      }
+      text += more;
+    }
+  }
+  uint64_t open_connections() const { return server_->metrics().open.value(); }
+  bool AwaitsOpenConnections(uint64_t count) const {
+    return test::Eventually([&] { return open_connections() == count; });
+  }
+
+  Dispatcher dispatcher_{std::chrono::seconds(60)};
+  loop::LoopThread accept_loop_{"accept"};
+  std::unique_ptr<loop::LoopThread> loop_ = std::make_unique<loop::LoopThread>("test");
+  std::unique_ptr<HttpServer> server_;
+  uint16_t port_ = 0;
+
+ private:
+  // What has come behind a response.
+  std::map<test::RawConnection*, std::string> rests_;
+};
+
+}  // namespace bridge::http
