@@ -36,6 +36,12 @@ absl::Status TooLargeError(size_t bytes_max) {
       absl::StrCat("payload: its text is longer than ", bytes_max, " bytes (http.max_frame_bytes); send less"));
 }
 
+// What writing `json` took beside what `estimate` says.
+uint64_t WrittenWork(const BoundedOutput& json, const JsonEstimate& estimate) {
+  const bool is_cut = json.is_over() && !json.text().empty();
+  return is_cut ? kEscapedBytes * estimate.bytes_min : json.text().size();
+}
+
 // Where in `value` a message of `type` is held; null where it is of none of the types that make up Values.
 Message* PartFor(const Descriptor& type, Value& value) {
   switch (type.well_known_type()) {
@@ -81,8 +87,7 @@ absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event, uint64_t* w
               ? base::Annotated(PrintValue(*event.mutable_json(), printer_, json, estimate), "payload.json: ")
               : PrintPacked(event.message(), json, estimate);
       if (work != nullptr) {
-        const bool is_cut = json.is_over() && !json.text().empty();
-        *work += estimate.work + (is_cut ? kEscapedBytes * estimate.bytes_min : json.text().size());
+        *work += estimate.work + WrittenWork(json, estimate);
       }
       RETURN_IF_ERROR(printed);
       if (json.is_over()) {
@@ -94,6 +99,23 @@ absl::StatusOr<std::string> Transcoder::Transcode(v1::Event&& event, uint64_t* w
       break;
   }
   return absl::InvalidArgumentError("payload: none is set; set text, binary, json or message");
+}
+
+absl::StatusOr<std::string> Transcoder::TranscodeObject(google::protobuf::Struct&& object, size_t bytes_max,
+                                                        uint64_t* work) const {
+  Value value;
+  value.mutable_struct_value()->Swap(&object);
+  BoundedOutput json(bytes_max);
+  JsonEstimate estimate;
+  const absl::Status printed = PrintValue(value, printer_, json, estimate);
+  if (work != nullptr) {
+    *work += estimate.work + WrittenWork(json, estimate);
+  }
+  RETURN_IF_ERROR(printed);
+  if (json.is_over()) {
+    return absl::InvalidArgumentError(absl::StrCat("its text is longer than ", bytes_max, " bytes; send less"));
+  }
+  return std::move(json).Take();
 }
 
 absl::Status Transcoder::PrintPacked(const google::protobuf::Any& message, BoundedOutput& output,

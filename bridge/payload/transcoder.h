@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include <google/protobuf/struct.pb.h>
+
 #include "absl/status/statusor.h"
 
 #include "bridge/payload/json_estimate.h"
@@ -50,6 +52,10 @@ class Transcoder {
   // `work`, where it is not nullptr, is raised by what it took, also where it failed: in the units of JsonEstimate.
   // Text and binary take none.
   absl::StatusOr<std::string> Transcode(v1::Event&& event, uint64_t* work = nullptr) const;
+
+  // An object as compact JSON of at most `bytes_max` bytes, likewise. The errors go on from its name.
+  absl::StatusOr<std::string> TranscodeObject(google::protobuf::Struct&& object, size_t bytes_max,
+                                              uint64_t* work = nullptr) const;
 
  private:
   Transcoder(std::unique_ptr<const TypeRegistry> types, const Options& options);

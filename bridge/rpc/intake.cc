@@ -1,27 +1,24 @@
 #include "bridge/rpc/intake.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/wire_format_lite.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
-#include "bridge/sse/encoder.h"
-#include "bridge/topic/event_type.h"
+#include "bridge/rpc/request_outline.h"
 #include "bridge/topic/topic.h"
 
 namespace bridge::rpc {
 namespace {
 
-using google::protobuf::internal::WireFormatLite;
 using google::protobuf::io::CodedInputStream;
 
 constexpr size_t kRequestIdBytesMax = 128;
@@ -34,35 +31,6 @@ constexpr int kRecursionLimit = 300;
 constexpr size_t kRejectionTextsMax = 10'000;
 // With more than this it gets none, and its stream ends: the rejections would be larger than the request.
 constexpr size_t kEventsRejectedMax = 100'000;
-
-// The number of events in a request and its id, without parsing the events: a few bytes of each would become a hundred
-// in memory.
-struct Outline {
-  size_t events = 0;
-  std::string request_id;
-};
-
-absl::StatusOr<Outline> OutlineOf(const grpc::ByteBuffer& bytes) {
-  grpc::ByteBuffer copy(bytes);  // shares the slices
-  grpc::ProtoBufferReader reader(&copy);
-  CodedInputStream input(&reader);
-  Outline outline;
-  while (const uint32_t tag = input.ReadTag()) {
-    const int field = WireFormatLite::GetTagFieldNumber(tag);
-    const bool is_delimited = WireFormatLite::GetTagWireType(tag) == WireFormatLite::WIRETYPE_LENGTH_DELIMITED;
-    if (field == v1::PublishRequest::kEventsFieldNumber && is_delimited) {
-      ++outline.events;
-    }
-    if (field == v1::PublishRequest::kRequestIdFieldNumber && is_delimited) {
-      if (!WireFormatLite::ReadString(&input, &outline.request_id)) {
-        return absl::InvalidArgumentError("the message is not a bridge.v1.PublishRequest");
-      }
-    } else if (!WireFormatLite::SkipField(&input, tag)) {
-      return absl::InvalidArgumentError("the message is not a bridge.v1.PublishRequest");
-    }
-  }
-  return outline;
-}
 
 bool ParseRequest(const grpc::ByteBuffer& bytes, v1::PublishRequest* request) {
   grpc::ByteBuffer copy(bytes);
@@ -77,30 +45,6 @@ void Reject(uint32_t index, const absl::Status& why, v1::Ack* ack) {
   rejection->set_index(index);
   rejection->set_code(static_cast<int32_t>(why.code()));
   rejection->set_message(std::string(why.message()));
-}
-
-absl::Status TooMuchWorkError() {
-  return absl::ResourceExhaustedError(
-      "the payloads before this one (json, message) were as much work as one request may be; send the rest in another");
-}
-
-absl::Status CheckType(const std::string& type) {
-  const absl::Status status = topic::CheckEventType(type);
-  return status.ok() ? status
-                     : absl::Status(status.code(), absl::StrCat("type ", base::Quoted(type), ": ", status.message()));
-}
-
-absl::StatusOr<absl::Duration> RetryOf(const v1::Event& event, absl::Duration min, absl::Duration max) {
-  if (!event.has_retry()) {
-    return absl::ZeroDuration();
-  }
-  const absl::Duration retry = absl::Seconds(event.retry().seconds()) + absl::Nanoseconds(event.retry().nanos());
-  if (retry < min || retry > max) {
-    return absl::InvalidArgumentError(absl::StrCat("retry ", absl::FormatDuration(retry),
-                                                   ": must be from http.retry_min to http.retry_max, ",
-                                                   absl::FormatDuration(min), " to ", absl::FormatDuration(max)));
-  }
-  return retry;
 }
 
 absl::Status CheckKey(const v1::Event& event) {
@@ -118,87 +62,146 @@ absl::Status CheckKey(const v1::Event& event) {
 
 }  // namespace
 
-absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const PublisherIdentity& publisher) const {
-  ASSIGN_OR_RETURN(Outline outline, OutlineOf(bytes));
-  if (outline.request_id.size() > kRequestIdBytesMax) {
-    return absl::InvalidArgumentError(absl::StrCat("request_id ", base::Quoted(outline.request_id), ": has ",
-                                                   outline.request_id.size(), " bytes; at most ", kRequestIdBytesMax,
-                                                   " are allowed"));
+size_t Intake::Batch::events() const {
+  size_t events = records.size() + call_acks.size();
+  for (const calls::CallUpdate& update : updates) {
+    events += std::max(update.events.size(), size_t{1});
   }
-  if (outline.events > kEventsRejectedMax) {
-    return absl::InvalidArgumentError(absl::StrCat("the message has ", outline.events,
-                                                   " events; grpc.max_events_per_request is ",
-                                                   limits_.events_per_request_max));
-  }
-  Batch batch;
-  if (outline.events > limits_.events_per_request_max) {
-    const absl::Status too_many = absl::InvalidArgumentError(
-        absl::StrCat("the request has ", outline.events, " events; at most grpc.max_events_per_request, ",
-                     limits_.events_per_request_max, ", are allowed"));
-    const absl::Status without_text(too_many.code(), "");
-    batch.ack.set_request_id(outline.request_id);
-    for (uint32_t i = 0; i < outline.events; ++i) {
-      Reject(i, i < kRejectionTextsMax ? too_many : without_text, &batch.ack);
-    }
-    return batch;
-  }
+  return events;
+}
 
+size_t Intake::Batch::overhead_bytes() const {
+  size_t bytes = records.size() * sizeof(log::Record) + updates.size() * sizeof(calls::CallUpdate);
+  for (const calls::CallUpdate& update : updates) {
+    bytes += update.events.size() * sizeof(calls::AnswerEvent);
+  }
+  return bytes;
+}
+
+absl::StatusOr<Intake::Batch> Intake::Take(const grpc::ByteBuffer& bytes, const PublisherIdentity& publisher,
+                                           const absl::Status& calls) const {
+  ASSIGN_OR_RETURN(const RequestOutline outline, OutlineOf(bytes));
+  RETURN_IF_ERROR(CheckOutline(outline, calls));
+  if (outline.events + outline.update_events > limits_.events_per_request_max) {
+    return RejectAll(bytes, outline);
+  }
   google::protobuf::Arena arena;
   auto* const request = google::protobuf::Arena::CreateMessage<v1::PublishRequest>(&arena);
   if (!ParseRequest(bytes, request)) {
     return absl::InvalidArgumentError("the message is not a bridge.v1.PublishRequest; strings have to be UTF-8");
   }
+  Batch batch;
   batch.ack.set_request_id(request->request_id());
-  batch.records.reserve(static_cast<size_t>(request->events_size()));
-  batch.indexes.reserve(static_cast<size_t>(request->events_size()));
   uint64_t work = 0;
-  for (int i = 0; i < request->events_size(); ++i) {
-    const auto index = static_cast<uint32_t>(i);
-    if (work >= limits_.work_per_request_max) {
-      Reject(index, TooMuchWorkError(), &batch.ack);
-      continue;
-    }
-    auto record = RecordOf(std::move(*request->mutable_events(i)), publisher, &work);
-    if (record.ok()) {
-      batch.records.push_back(*std::move(record));
-      batch.indexes.push_back(index);
-    } else if (absl::IsUnauthenticated(record.status())) {
-      return record.status();
+  RETURN_IF_ERROR(TakeEvents(*request, publisher, &work, &batch));
+  RETURN_IF_ERROR(TakeCalls(*request, publisher, &work, &batch));
+  return batch;
+}
+
+absl::Status Intake::CheckOutline(const RequestOutline& outline, const absl::Status& calls) const {
+  if (outline.request_id.size() > kRequestIdBytesMax) {
+    return absl::InvalidArgumentError(absl::StrCat("request_id ", base::Quoted(outline.request_id), ": has ",
+                                                   outline.request_id.size(), " bytes; at most ", kRequestIdBytesMax,
+                                                   " are allowed"));
+  }
+  if (outline.has_serve || outline.updates > 0) {
+    RETURN_IF_ERROR(calls);
+  }
+  const size_t events = outline.events + outline.update_events;
+  if (events > kEventsRejectedMax) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the message has ", events, " events; grpc.max_events_per_request is ", limits_.events_per_request_max));
+  }
+  if (outline.has_serve && events > limits_.events_per_request_max) {
+    return absl::InvalidArgumentError(absl::StrCat("serve: comes with ", events,
+                                                   " events; send it in a request of at most ",
+                                                   limits_.events_per_request_max, " (grpc.max_events_per_request)"));
+  }
+  return CallIntake::CheckServe(outline);
+}
+
+Intake::Batch Intake::RejectAll(const grpc::ByteBuffer& bytes, const RequestOutline& outline) const {
+  const absl::Status too_many = absl::InvalidArgumentError(
+      absl::StrCat("the request has ", outline.events + outline.update_events,
+                   " events; at most grpc.max_events_per_request, ", limits_.events_per_request_max, ", are allowed"));
+  const absl::Status without_text(too_many.code(), "");
+  size_t told = 0;
+  const auto why = [&]() -> const absl::Status& { return told++ < kRejectionTextsMax ? too_many : without_text; };
+  Batch batch;
+  batch.ack.set_request_id(outline.request_id);
+  for (uint32_t i = 0; i < outline.events; ++i) {
+    Reject(i, why(), &batch.ack);
+  }
+  for (UpdateHead& head : UpdateHeadsOf(bytes, kCallIdBytes)) {
+    if (CheckCallId(head.call_id).ok()) {
+      calls::CallUpdate update;
+      update.call_id = std::move(head.call_id);
+      update.attempt = head.attempt;
+      update.first_index = head.first_index;
+      update.rejected = why();
+      batch.updates.push_back(std::move(update));
     } else {
-      Reject(index, record.status(), &batch.ack);
+      batch.call_acks.push_back(CallIntake::AckOfNone("", head.attempt, why()));
     }
   }
   return batch;
+}
+
+absl::Status Intake::TakeEvents(v1::PublishRequest& request, const PublisherIdentity& publisher, uint64_t* work,
+                                Batch* batch) const {
+  batch->records.reserve(static_cast<size_t>(request.events_size()));
+  batch->indexes.reserve(static_cast<size_t>(request.events_size()));
+  for (int i = 0; i < request.events_size(); ++i) {
+    const auto index = static_cast<uint32_t>(i);
+    if (const absl::Status status = content_.CheckWork(*work); !status.ok()) {
+      Reject(index, status, &batch->ack);
+      continue;
+    }
+    auto record = RecordOf(std::move(*request.mutable_events(i)), publisher, work);
+    if (record.ok()) {
+      batch->records.push_back(*std::move(record));
+      batch->indexes.push_back(index);
+    } else if (absl::IsUnauthenticated(record.status())) {
+      return record.status();
+    } else {
+      Reject(index, record.status(), &batch->ack);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Intake::TakeCalls(v1::PublishRequest& request, const PublisherIdentity& publisher, uint64_t* work,
+                               Batch* batch) const {
+  if (request.has_serve()) {
+    ASSIGN_OR_RETURN(batch->serving, CallIntake::TakeServe(std::move(*request.mutable_serve()), publisher));
+  }
+  batch->updates.reserve(static_cast<size_t>(request.call_updates_size()));
+  for (v1::CallUpdate& update : *request.mutable_call_updates()) {
+    absl::StatusOr<calls::CallUpdate> taken = calls_.TakeUpdate(update, work);
+    if (taken.ok()) {
+      batch->updates.push_back(*std::move(taken));
+    } else {
+      batch->call_acks.push_back(CallIntake::AckOfNone(update.call_id(), update.attempt(), taken.status()));
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<log::Record> Intake::RecordOf(v1::Event&& event, const PublisherIdentity& publisher,
                                              uint64_t* work) const {
   RETURN_IF_ERROR(topic::ValidateTopic(event.topic()));
   RETURN_IF_ERROR(publisher.CheckTopic(event.topic()));
-  RETURN_IF_ERROR(CheckType(event.type()));
   RETURN_IF_ERROR(CheckKey(event));
-  ASSIGN_OR_RETURN(const absl::Duration retry, RetryOf(event, limits_.retry_min, limits_.retry_max));
-
   log::Record record;
   record.topic = std::move(*event.mutable_topic());
-  record.type = std::move(*event.mutable_type());
-  record.retry = retry;
   record.time = absl::Now();
   record.publisher = publisher.name();
   record.idempotency_key = std::move(*event.mutable_idempotency_key());
   record.ephemeral = event.ephemeral();
-  ASSIGN_OR_RETURN(record.data, transcoder_->Transcode(std::move(event), work));
-
-  const size_t frame_bytes = sse::EncodedSize({.id = absl::string_view(),
-                                               .type = record.type,
-                                               .data = record.data,
-                                               .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(retry))}) +
-                             log::kEventIdBytesMax;
-  if (frame_bytes > limits_.frame_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("the event takes ", frame_bytes,
-                                                   " bytes as a frame; at most http.max_frame_bytes, ",
-                                                   limits_.frame_bytes_max, ", are allowed"));
-  }
+  ASSIGN_OR_RETURN(EventContent content, content_.Read(std::move(event), work));
+  record.type = std::move(content.type);
+  record.data = std::move(content.data);
+  record.retry = content.retry;
   return record;
 }
 

@@ -13,6 +13,11 @@ namespace {
 // An ack of this size, few rejections, is given also where the acks that others do not read have filled their budget.
 constexpr uint64_t kSmallAckBytes = uint64_t{64} << 10;
 
+absl::Status CallsError() {
+  return absl::InvalidArgumentError(
+      "serve and call_updates: belong on a Publish stream, on which calls come; leave them out of PublishOnce");
+}
+
 grpc::Status TooMuch() {
   return {grpc::StatusCode::RESOURCE_EXHAUSTED,
           "too much is waiting for its ack (grpc.max_bytes_in_flight_total); send it again later"};
@@ -29,7 +34,7 @@ std::shared_ptr<PublishOnceCall> PublishOnceCall::Create(const PublishParts& par
 
 void PublishOnceCall::Begin() {
   parts_.metrics->requests.Add(1);
-  auto batch = parts_.intake->Take(*call_.request, *parts_.identity);
+  auto batch = parts_.intake->Take(*call_.request, *parts_.identity, CallsError());
   if (!batch.ok()) {
     parts_.metrics->NoteRefusal(batch.status());
     Finish(ToGrpcStatus(batch.status()));

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "bridge/calls/calls.h"
 #include "bridge/log/event_log.h"
 #include "bridge/rpc/connection_guard.h"
 #include "bridge/rpc/in_flight_budget.h"
@@ -20,6 +21,8 @@ struct PublishParts {
   std::shared_ptr<RateLimiter::Allowance> allowance;
   const Intake* intake;
   log::EventLog* log;
+  // nullptr where calls are not served.
+  calls::Calls* calls;
   InFlightBudget* budget;
   RateLimiter* limiter;
   RpcMetrics* metrics;

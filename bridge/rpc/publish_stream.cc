@@ -112,44 +112,47 @@ void PublishStream::FinishWith(const absl::Status& status) {
 }
 
 void PublishStream::OnReadDone(bool ok) {
-  if (!ok) {
-    absl::MutexLock lock(&mutex_);
-    is_reading_ = false;
-    is_input_over_ = true;
-  } else {
+  absl::Status status;
+  if (ok) {
     const uint64_t bytes = read_buffer_.Length();
     parts_.metrics->requests.Add(1);
-    auto batch = parts_.intake->Take(read_buffer_, *parts_.identity);
+    auto batch = parts_.intake->Take(read_buffer_, *parts_.identity, CallsError());
     read_buffer_.Clear();
+    status = batch.status();
     if (batch.ok()) {
       if (parts_.allowance != nullptr) {
-        parts_.allowance->Take(batch->records.size(), bytes, base::MonotonicClock::now());
+        parts_.allowance->Take(batch->events(), bytes, base::MonotonicClock::now());
       }
-      Append(*std::move(batch), bytes);
+      Take(*std::move(batch), bytes);
     }
+  }
+  {
     absl::MutexLock lock(&mutex_);
     is_reading_ = false;
-    if (!batch.ok()) {
+    is_feeding_ = false;
+    if (!status.ok()) {
       if (!is_input_over_) {  // else its end has been counted
-        parts_.metrics->NoteRefusal(batch.status());
+        parts_.metrics->NoteRefusal(status);
       }
-      FinishWith(batch.status());
+      FinishWith(status);
     }
+    is_input_over_ = is_input_over_ || !ok;
   }
   GoOn();
 }
 
-void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
-  bytes += batch.records.size() * sizeof(log::Record);
+void PublishStream::Take(Intake::Batch batch, uint64_t bytes) {
+  const auto request = std::make_shared<Request>();
+  request->bytes = bytes + batch.overhead_bytes();
+  request->ack = std::move(batch.ack);
   // Before the lock is taken: an older number than the newest one may fail an append, and never lets one overtake.
   uint64_t failures_seen = parts_.log->failures();
-  uint64_t number = 0;
   {
     absl::MutexLock lock(&mutex_);
     if (is_finished_) {
       return;  // what can get no ack is not appended; the publisher sends it again
     }
-    number = in_flight_.Push(batch.records.size(), bytes);
+    request->number = in_flight_.Push(batch.events(), request->bytes);
     if (!batch.records.empty()) {
       if (appends_unanswered_ == 0 && !is_log_failed_) {
         failures_seen_ = failures_seen;
@@ -157,22 +160,36 @@ void PublishStream::Append(Intake::Batch batch, uint64_t bytes) {
       failures_seen = failures_seen_;
       ++appends_unanswered_;
     }
+    is_feeding_ = true;
+    if (is_input_over_) {  // its worker comes back on another stream, and sends them again
+      batch.serving.reset();
+      batch.updates.clear();
+    }
+    requests_untaken_ += batch.updates.empty() ? 0 : 1;
+    for (calls::CallAck& ack : batch.call_acks) {
+      parts_.budget->AddAcks(outbox_.PutAck(std::move(ack)));
+    }
   }
+  request->parts_left.store(batch.updates.empty() ? 1 : 2, std::memory_order_relaxed);
+  parts_.budget->AddRequest(request->bytes);
+  FeedCalls(request, std::move(batch.serving), std::move(batch.updates));
+  Append(request, std::move(batch), failures_seen);
+}
+
+void PublishStream::Append(const RequestPtr& request, Intake::Batch batch, uint64_t failures_seen) {
   if (batch.records.empty()) {
-    OnAppended(number, std::move(batch.ack), {}, std::vector<log::Appended>());
+    OnAppended(request, {}, std::vector<log::Appended>());
     return;
   }
-  parts_.budget->AddRequest(bytes);
   parts_.log->Append(std::move(batch.records), failures_seen,
-                     [self = shared_from_this(), number, bytes, ack = std::move(batch.ack),
-                      indexes = std::move(batch.indexes)](absl::StatusOr<std::vector<log::Appended>> appended) mutable {
-                       self->parts_.budget->ReleaseRequest(bytes);
-                       self->OnAppended(number, std::move(ack), indexes, appended);
+                     [self = shared_from_this(), request,
+                      indexes = std::move(batch.indexes)](const absl::StatusOr<std::vector<log::Appended>>& appended) {
+                       self->OnAppended(request, indexes, appended);
                        self->GoOn();
                      });
 }
 
-void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<uint32_t>& indexes,
+void PublishStream::OnAppended(const RequestPtr& request, const std::vector<uint32_t>& indexes,
                                const absl::StatusOr<std::vector<log::Appended>>& appended) {
   bool is_void = false;
   {
@@ -183,15 +200,25 @@ void PublishStream::OnAppended(uint64_t number, v1::Ack ack, const std::vector<u
   }
   const absl::StatusOr<std::vector<log::Appended>> not_after_a_failure = NotAfterAFailure();
   const auto& outcome = is_void ? not_after_a_failure : appended;
-  v1::Ack complete = Intake::Complete(std::move(ack), indexes, outcome);
-  NoteAppended(complete, indexes, outcome, parts_.metrics);
+  request->ack = Intake::Complete(std::move(request->ack), indexes, outcome);
+  NoteAppended(request->ack, indexes, outcome, parts_.metrics);
+  if (!appended.ok()) {
+    absl::MutexLock lock(&mutex_);
+    FinishWith(absl::UnavailableError(appended.status().message()));
+  }
+  EndPart(request);
+}
+
+void PublishStream::EndPart(const RequestPtr& request) {
+  // What others have written into it is seen by the last.
+  if (request->parts_left.fetch_sub(1, std::memory_order_acq_rel) != 1) {
+    return;
+  }
+  parts_.budget->ReleaseRequest(request->bytes);
   uint64_t dropped = 0;
   {
     absl::MutexLock lock(&mutex_);
-    parts_.budget->AddAcks(in_flight_.Complete(number, std::move(complete)));
-    if (!appended.ok()) {
-      FinishWith(absl::UnavailableError(appended.status().message()));
-    }
+    parts_.budget->AddAcks(in_flight_.Complete(request->number, std::move(request->ack)));
     if (is_done_) {
       dropped = in_flight_.DropReady();
     }
@@ -203,8 +230,9 @@ void PublishStream::OnWriteDone(bool ok) {
   uint64_t written = 0;
   {
     absl::MutexLock lock(&mutex_);
-    written = in_flight_.NoteWritten();
+    written = in_flight_.NoteWritten() + outbox_.NoteWritten();
     is_writing_ = false;
+    half_close_ = half_close_ == HalfClose::kWriting ? HalfClose::kSure : half_close_;
     is_broken_ = is_broken_ || !ok;
   }
   parts_.budget->ReleaseAcks(written);
@@ -230,10 +258,10 @@ void PublishStream::OnBudget() {
 
 bool PublishStream::HasRoomToRead() {
   if (is_waiting_for_budget_ || in_flight_.events() > limits_.events_in_flight_max ||
-      in_flight_.bytes() > limits_.bytes_in_flight_max || in_flight_.size() >= kRequestsInFlightMax) {
+      in_flight_.bytes() + outbox_.bytes() > limits_.bytes_in_flight_max || in_flight_.size() >= kRequestsInFlightMax) {
     return false;
   }
-  if (in_flight_.ack_bytes() > 0 && !parts_.budget->HasRoomForAcks()) {
+  if (in_flight_.ack_bytes() + outbox_.bytes() > 0 && !parts_.budget->HasRoomForAcks()) {
     return false;  // to go on when its own acks have been written
   }
   is_waiting_for_budget_ = !parts_.budget->HasRoomOrWait(shared_from_this());
@@ -253,13 +281,16 @@ void PublishStream::Resume() {
   GoOn();
 }
 
-bool PublishStream::TakeReadyAcks() {
+bool PublishStream::TakeResponse() {
   v1::PublishResponse response;
   response.set_draining(std::exchange(is_draining_untold_, false));
+  is_draining_told_ = is_draining_told_ || response.draining();
   in_flight_.MoveReadyTo(&response);
-  if (response.acks().empty() && !response.draining()) {
+  const bool is_probe = MustProbe();
+  if (!outbox_.MoveTo(&response) && response.acks().empty() && !response.draining() && !is_probe) {
     return false;
   }
+  half_close_ = is_probe ? HalfClose::kWriting : half_close_;
   bool own_buffer = true;
   write_buffer_.Clear();
   grpc::SerializationTraits<v1::PublishResponse>::Serialize(response, &write_buffer_, &own_buffer);
@@ -269,6 +300,12 @@ bool PublishStream::TakeReadyAcks() {
 
 PublishStream::Next PublishStream::FindNext() {
   Next next;
+  if (const std::optional<calls::Calls::Leave> leave = FindLeave()) {
+    next.worker = std::move(worker_);
+    next.leave = *leave;
+    parts_.budget->ReleaseAcks(outbox_.DropCalls());
+    return next;
+  }
   if (is_finished_) {
     return next;
   }
@@ -284,11 +321,11 @@ PublishStream::Next PublishStream::FindNext() {
     return next;
   }
   if (!is_writing_) {
-    is_writing_ = TakeReadyAcks();
+    is_writing_ = TakeResponse();
     next.write = is_writing_;
   }
   if (is_input_over_) {
-    if (!is_writing_ && in_flight_.empty() && starting_ == 0) {
+    if (!is_writing_ && in_flight_.empty() && outbox_.empty() && worker_ == nullptr && starting_ == 0) {
       is_finished_ = true;
       next.finish = true;
       next.status = status_;
@@ -306,10 +343,12 @@ PublishStream::Next PublishStream::FindNext() {
 void PublishStream::GoOn() {
   while (true) {
     Next next;
+    bool is_start = false;
     {
       absl::MutexLock lock(&mutex_);
       next = FindNext();
-      starting_ += next.IsStart() ? 1 : 0;
+      is_start = next.IsStart();
+      starting_ += is_start ? 1 : 0;
     }
     if (next.cancel) {
       parts_.metrics->streams_timed_out.Add(1);
@@ -325,10 +364,13 @@ void PublishStream::GoOn() {
       parts_.limiter->NoteLimited(parts_.identity->name());
       SetAlarm(absl::Now() + next.pause_time, [](PublishStream& stream) { stream.Resume(); }, &pause_alarm_);
     }
+    if (next.worker != nullptr) {
+      parts_.calls->RemoveWorker(std::move(next.worker), next.leave);
+    }
     if (next.finish) {
       Finish(next.status);
     }
-    if (!next.IsStart()) {
+    if (!is_start) {
       return;
     }
     absl::MutexLock lock(&mutex_);
@@ -347,7 +389,7 @@ void PublishStream::OnDone() {
     is_finished_ = true;
     is_done_ = true;
     on_done = std::move(on_done_);
-    dropped = in_flight_.NoteWritten() + in_flight_.DropReady();
+    dropped = in_flight_.NoteWritten() + in_flight_.DropReady() + outbox_.NoteWritten() + outbox_.DropAll();
   }
   parts_.budget->ReleaseAcks(dropped);
   parts_.metrics->streams.Sub(1);

@@ -41,8 +41,8 @@ bool IsNamed(const PublisherCredentials& credentials, absl::string_view name) {
 
 }  // namespace
 
-PublisherIdentity PublisherIdentity::Anonymous(auth::PatternSet publish, std::string remedy) {
-  PublisherIdentity identity("", std::move(publish));
+PublisherIdentity PublisherIdentity::Anonymous(Grants grants, std::string remedy) {
+  PublisherIdentity identity("", std::move(grants));
   identity.remedy_ = std::move(remedy);
   return identity;
 }
@@ -50,17 +50,18 @@ PublisherIdentity PublisherIdentity::Anonymous(auth::PatternSet publish, std::st
 PublisherIdentity PublisherIdentity::OfToken(const auth::Identity& identity) {
   // With the issuer's size, so that no issuer and subject together read as another's.
   PublisherIdentity publisher(
-      absl::StrCat("token:", identity.issuer.size(), ":", identity.issuer, ":", identity.subject), identity.publish);
+      absl::StrCat("token:", identity.issuer.size(), ":", identity.issuer, ":", identity.subject),
+      {.publish = identity.publish, .serve = identity.serve});
   publisher.expires_ = identity.expires;
   return publisher;
 }
 
-PublisherIdentity PublisherIdentity::OfCertificate(const std::string& name, auth::PatternSet publish) {
-  return {absl::StrCat("certificate:", name), std::move(publish)};
+PublisherIdentity PublisherIdentity::OfCertificate(const std::string& name, Grants grants) {
+  return {absl::StrCat("certificate:", name), std::move(grants)};
 }
 
 absl::Status PublisherIdentity::CheckTopic(absl::string_view topic) const {
-  if (publish_.Matches(topic)) {
+  if (grants_.publish.Matches(topic)) {
     return absl::OkStatus();
   }
   if (!remedy_.empty()) {
@@ -71,8 +72,20 @@ absl::Status PublisherIdentity::CheckTopic(absl::string_view topic) const {
       absl::StrCat("topic ", base::Quoted(topic), ": is not within what this publisher may publish on"));
 }
 
-absl::Status PublisherIdentity::CheckAnyTopic() const {
-  return remedy_.empty() || !publish_.texts().empty()
+absl::Status PublisherIdentity::CheckServe(absl::string_view name) const {
+  if (grants_.serve.Matches(name)) {
+    return absl::OkStatus();
+  }
+  if (!remedy_.empty()) {
+    return absl::UnauthenticatedError(
+        absl::StrCat("call ", base::Quoted(name), ": not everybody may serve it; ", remedy_));
+  }
+  return absl::PermissionDeniedError(
+      absl::StrCat("call ", base::Quoted(name), ": is not within what this publisher may serve"));
+}
+
+absl::Status PublisherIdentity::CheckAnything() const {
+  return remedy_.empty() || !grants_.publish.texts().empty() || !grants_.serve.texts().empty()
              ? absl::OkStatus()
              : absl::UnauthenticatedError(absl::StrCat("nobody may publish without showing who they are; ", remedy_));
 }
@@ -81,7 +94,7 @@ PublisherIdentities::PublisherIdentities(Options options) : authenticator_(optio
   for (Client& client : options.clients) {
     clients_.push_back({.name = client.name,
                         .identity = std::make_shared<const PublisherIdentity>(
-                            PublisherIdentity::OfCertificate(client.name, std::move(client.publish)))});
+                            PublisherIdentity::OfCertificate(client.name, std::move(client.grants)))});
   }
   std::string remedy;
   if (authenticator_->has_keys()) {
@@ -110,7 +123,7 @@ absl::StatusOr<std::shared_ptr<const PublisherIdentity>> PublisherIdentities::Of
       return client.identity;
     }
   }
-  RETURN_IF_ERROR(anonymous_->CheckAnyTopic());
+  RETURN_IF_ERROR(anonymous_->CheckAnything());
   return anonymous_;
 }
 

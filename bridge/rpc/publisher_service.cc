@@ -61,10 +61,12 @@ std::vector<std::shared_ptr<T>> Living(const absl::flat_hash_map<T*, std::weak_p
 }  // namespace
 
 PublisherService::PublisherService(const Options& options, PublisherIdentities identities,
-                                   const payload::Transcoder* transcoder, log::EventLog* log, ConnectionGuard* guard)
+                                   const payload::Transcoder* transcoder, log::EventLog* log, calls::Calls* calls,
+                                   ConnectionGuard* guard)
     : stream_limits_(options.stream),
       identities_(std::move(identities)),
       log_(log),
+      calls_(calls),
       guard_(guard),
       intake_(options.intake, transcoder),
       budget_(options.bytes_in_flight_max_total, &metrics_.request_bytes, &metrics_.ack_bytes),
@@ -79,6 +81,7 @@ PublishParts PublisherService::Parts(std::shared_ptr<ConnectionGuard::Call> call
           .allowance = std::move(allowance),
           .intake = &intake_,
           .log = log_,
+          .calls = calls_,
           .budget = &budget_,
           .limiter = &limiter_,
           .metrics = &metrics_};
@@ -135,13 +138,13 @@ grpc::ServerUnaryReactor* PublisherService::PublishOnce(grpc::CallbackServerCont
   }
   const auto forget = [this](PublishOnceCall* call) {
     const absl::MutexLock lock(&mutex_);
-    calls_.erase(call);
+    once_calls_.erase(call);
   };
   const auto call = PublishOnceCall::Create(Parts(std::move(guarded), *std::move(identity)),
                                             {.context = context, .request = request, .response = response}, forget);
   {
     const absl::MutexLock lock(&mutex_);
-    calls_.emplace(call.get(), call);
+    once_calls_.emplace(call.get(), call);
   }
   call->Begin();
   return call.get();
@@ -156,7 +159,7 @@ void PublisherService::Check() {
   std::vector<std::shared_ptr<PublishOnceCall>> calls;
   {
     const absl::MutexLock lock(&mutex_);
-    calls = Living(calls_);
+    calls = Living(once_calls_);
   }
   for (const auto& call : calls) {
     call->Check(now, stream_limits_.send_timeout);
@@ -180,7 +183,7 @@ void PublisherService::EndStreams() {
 }
 
 void PublisherService::BlockUntilIdle(absl::Time deadline) {
-  const auto is_idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return streams_.empty() && calls_.empty(); };
+  const auto is_idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return streams_.empty() && once_calls_.empty(); };
   const absl::MutexLock lock(&mutex_);
   mutex_.AwaitWithDeadline(absl::Condition(&is_idle), deadline);
 }

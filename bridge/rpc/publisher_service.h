@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 
+#include "bridge/calls/calls.h"
 #include "bridge/log/event_log.h"
 #include "bridge/ops/log_limiter.h"
 #include "bridge/rpc/connection_guard.h"
@@ -38,9 +39,9 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
     RateLimiter::Limits rates;
   };
 
-  // What is pointed to outlives it.
+  // What is pointed to outlives it. `calls` is nullptr where calls are not served.
   PublisherService(const Options& options, PublisherIdentities identities, const payload::Transcoder* transcoder,
-                   log::EventLog* log, ConnectionGuard* guard);
+                   log::EventLog* log, calls::Calls* calls, ConnectionGuard* guard);
 
   // Tells all publishers, also those that come now, to finish and reconnect elsewhere.
   void BeginDrain();
@@ -68,6 +69,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   const PublishStream::Limits stream_limits_;
   const PublisherIdentities identities_;
   log::EventLog* const log_;
+  calls::Calls* const calls_;
   ConnectionGuard* const guard_;
   const Intake intake_;
   RpcMetrics metrics_;
@@ -78,7 +80,7 @@ class PublisherService final : public v1::Publisher::WithRawCallbackMethod_Publi
   absl::Mutex mutex_;
   bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::flat_hash_map<PublishStream*, std::weak_ptr<PublishStream>> streams_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_map<PublishOnceCall*, std::weak_ptr<PublishOnceCall>> calls_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<PublishOnceCall*, std::weak_ptr<PublishOnceCall>> once_calls_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace bridge::rpc
