@@ -182,6 +182,25 @@ void AddLog(const MetricsSources& sources, Page* page) {
       .Value(stats.idempotency_keys_evicted);
 }
 
+void AddCalls(const MetricsSources& sources, Page* page) {
+  const calls::CallsMetrics& calls = *sources.calls;
+  page->Gauge("calls_open", "Calls that have not ended, on all replicas.").Value(calls.open.value());
+  page->Gauge("calls_queued", "Of them, those that wait for a worker.").Value(calls.queued.value());
+  page->Gauge("call_workers", "Workers that have a stream to this replica.").Value(calls.workers.value());
+  page->Counter("calls_opened_total", "Calls that clients of this replica have opened.").Value(calls.opened.value());
+  page->Counter("calls_refused_total", "Calls that were not opened.").Value(calls.refused.value());
+  page->Counter("calls_ended_total", "Calls that have ended, on all replicas, by status.");
+  for (size_t i = 0; i < calls::kEndStatuses; ++i) {
+    page->Value(calls.ends[i].value(), {Label("status", calls::NameOf(static_cast<calls::EndStatus>(i)))});
+  }
+  page->Counter("call_events_total", "Events of answers, on all replicas.").Value(calls.events.value());
+  page->Gauge("calls_log_bytes", "What the calls that are kept take of calls.log.max_bytes.")
+      .Value(calls.log_bytes.value());
+  page->Histogram("call_queue_wait_seconds", "From a POST to the hand-over to a worker of this replica.",
+                  {&calls.queue_wait});
+  page->Histogram("call_first_event_seconds", "From a POST to the first event of its answer.", {&calls.first_event});
+}
+
 void AddPublishers(const MetricsSources& sources, Page* page) {
   const rpc::RpcMetrics& rpc = *sources.rpc;
   page->Gauge("publishers", "Publish streams that are open.").Value(rpc.streams.value());
@@ -293,6 +312,7 @@ std::string MetricsPage(const MetricsSources& sources) {
   AddDeliveries(sources, &page);
   AddHistory(sources, &page);
   AddLog(sources, &page);
+  AddCalls(sources, &page);
   AddPublishers(sources, &page);
   AddGrpcConnections(sources, &page);
   AddConnections(sources, &page);

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "bridge/calls/calls_metrics.h"
 #include "bridge/http/connection.h"
 #include "bridge/http/events_handlers.h"
 #include "bridge/http/tickets_handlers.h"
@@ -28,6 +29,7 @@ struct MetricsSources {
   const rpc::RateLimiter* rates;
   const rpc::ConnectionGuard* grpc_connections;
   const log::EventLog* log;
+  const calls::CallsMetrics* calls;
   // By the index of their event loop.
   std::vector<const hub::HubMetrics*> hubs;
   std::vector<loop::LoopLag*> lags;

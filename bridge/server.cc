@@ -22,6 +22,8 @@ namespace {
 
 constexpr auto kTrimInterval = std::chrono::seconds(2);
 constexpr auto kWatchLogInterval = std::chrono::milliseconds(500);
+// About what a call takes beside its texts and its event stream.
+constexpr uint64_t kBytesPerCall = 1024;
 
 // How long the start waits for the log before it goes on without.
 constexpr absl::Duration kLogPatience = absl::Seconds(3);
@@ -65,7 +67,11 @@ Server::~Server() {
   }
   feed_.Detach();
   log_ = nullptr;
+  if (calls_ != nullptr) {
+    calls_->EndStreams();
+  }
   service_ = nullptr;
+  calls_ = nullptr;
   for (size_t i = 0; i < hubs_.size(); ++i) {
     loops_[i]->BlockOn([hub = &hubs_[i]] { *hub = nullptr; });
   }
@@ -79,6 +85,7 @@ absl::Status Server::Start() {
   ASSIGN_OR_RETURN(grpc_certificate_, OpenGrpcCertificate(config_.grpc().tls(), &file_watcher_));
   ASSIGN_OR_RETURN(tls_, OpenTls(config_.http(), &file_watcher_));
   RETURN_IF_ERROR(StartLog());
+  RETURN_IF_ERROR(StartCalls());
   RETURN_IF_ERROR(StartAdmin());
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
@@ -147,20 +154,51 @@ void Server::WatchLog() {
   control_->Schedule(*log_timer_, kWatchLogInterval);
 }
 
+absl::Status Server::StartCalls() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    unready_call_hubs_ = loops_.size();
+  }
+  const auto note_ready = [this] {
+    const absl::MutexLock lock(&mutex_);
+    unready_call_hubs_ -= unready_call_hubs_ > 0 ? 1 : 0;
+  };
+  calls_ = std::make_unique<CallsPart>(
+      config_, &loops_, HubOptionsOf(loops_.size()),
+      CallsPart::Callbacks{.on_unusable = [this](const absl::Status& why) { NoteUnusableCallsLog(why); },
+                           .on_ready = note_ready});
+  RETURN_IF_ERROR(calls_->Start());
+  const absl::MutexLock lock(&mutex_);
+  const auto are_known = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return unready_call_hubs_ == 0; };
+  // Where it takes longer, the bridge is not ready until they are, as with events.
+  mutex_.AwaitWithTimeout(absl::Condition(&are_known), kLogPatience);
+  return absl::OkStatus();
+}
+
+void Server::NoteUnusableCallsLog(const absl::Status& why) {
+  ops::LogError("calls_not_served", {{"reason", why.message()}});
+  const absl::MutexLock lock(&mutex_);
+  unready_call_hubs_ = 0;
+}
+
+hub::HubOptions Server::HubOptionsOf(size_t loops) const {
+  const config::v1::Http& http = config_.http();
+  return {.history = HistoryOf(config_),
+          .heartbeat = config::FromProto(http.heartbeat()),
+          .retry = config::FromProto(http.retry()),
+          .send_timeout = config::FromProto(http.send_timeout()),
+          .stream_max_age = config::FromProto(http.stream_max_age()),
+          .slow_client =
+              http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
+          .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / loops, http.max_frame_bytes()),
+          .replay_events_per_second = config_.limits().replay_events_per_second(),
+          .replay_bytes_per_second = config_.limits().replay_bytes_per_second()};
+}
+
 void Server::CreateHubs() {
   const config::v1::Http& http = config_.http();
   const size_t count = http.event_loops() != 0 ? http.event_loops() : std::max(std::thread::hardware_concurrency(), 1U);
-  const hub::HubOptions options = {
-      .history = HistoryOf(config_),
-      .heartbeat = config::FromProto(http.heartbeat()),
-      .retry = config::FromProto(http.retry()),
-      .send_timeout = config::FromProto(http.send_timeout()),
-      .stream_max_age = config::FromProto(http.stream_max_age()),
-      .slow_client =
-          http.slow_client() == config::v1::Http::disconnect ? hub::SlowClient::kDisconnect : hub::SlowClient::kGap,
-      .pinned_bytes_max = std::max<uint64_t>(http.max_pinned_bytes() / count, http.max_frame_bytes()),
-      .replay_events_per_second = config_.limits().replay_events_per_second(),
-      .replay_bytes_per_second = config_.limits().replay_bytes_per_second()};
+  const hub::HubOptions options = HubOptionsOf(count);
   {
     const absl::MutexLock lock(&mutex_);
     unready_hubs_ = count;
@@ -178,7 +216,7 @@ void Server::CreateHubs() {
     });
     sinks.push_back(hubs_[i].get());
   }
-  feed_.Start(log_.get(), std::move(sinks));
+  feed_.Start([log = log_.get()] { log->ResumeFollow(); }, std::move(sinks));
   log_->Follow(&feed_,
                {.events_max = config_.log().history().max_events(), .bytes_max = config_.log().history().max_bytes()});
 }
@@ -190,7 +228,7 @@ http::AdminSources::Readiness Server::Readiness() const {
   const std::string log_text = log_health_.ok() ? "" : absl::StrCat("\nlog: ", log_health_.message());
   const absl::MutexLock lock(&mutex_);
   // Once ready it stays so while the store is away: that would take all replicas out of service, and end their streams.
-  return unready_hubs_ == 0
+  return unready_hubs_ == 0 && unready_call_hubs_ == 0
              ? http::AdminSources::Readiness{.is_ready = true, .text = absl::StrCat("ok", log_text)}
              : http::AdminSources::Readiness{.is_ready = false, .text = absl::StrCat("starting", log_text)};
 }
@@ -204,6 +242,7 @@ std::string Server::Metrics() const {
                          .rates = &service_->limiter(),
                          .grpc_connections = connection_guard_.get(),
                          .log = log_.get(),
+                         .calls = &calls_->metrics(),
                          .hubs = {},
                          .lags = {}};
   for (size_t i = 0; i < hubs_.size(); ++i) {
@@ -222,6 +261,10 @@ void Server::TrimMemory() {
                   service_->metrics().request_bytes.value() + service_->metrics().ack_bytes.value();
   for (const auto& hub : hubs_) {
     held += hub->metrics().history_bytes.value();
+  }
+  held += calls_->metrics().open.value() * kBytesPerCall + calls_->metrics().log_bytes.value();
+  for (const hub::Hub* hub : calls_->hubs()) {
+    held += hub->metrics().streams.value() * bytes_per_connection;
   }
   memory_trimmer_.Look(held);
   control_->Schedule(*trim_timer_, kTrimInterval);

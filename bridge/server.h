@@ -15,9 +15,11 @@
 #include "absl/time/time.h"
 
 #include "bridge/base/clock.h"
+#include "bridge/calls_part.h"
 #include "bridge/config/v1/config.pb.h"
 #include "bridge/file_watcher.h"
 #include "bridge/http/admin_handlers.h"
+#include "bridge/http/calls_handlers.h"
 #include "bridge/http/client_address.h"
 #include "bridge/http/cors.h"
 #include "bridge/http/dispatcher.h"
@@ -28,6 +30,7 @@
 #include "bridge/http/tls_context.h"
 #include "bridge/hub/feed.h"
 #include "bridge/hub/hub.h"
+#include "bridge/hub/hub_options.h"
 #include "bridge/hub/store_reader.h"
 #include "bridge/log/event_log.h"
 #include "bridge/loop/event_loop.h"
@@ -81,7 +84,11 @@ class Server {
   };
 
   absl::Status StartLog();
+  absl::Status StartCalls();
+  hub::HubOptions HubOptionsOf(size_t loops) const;
   void CreateHubs();
+  // Of the log of calls: events are served without it.
+  void NoteUnusableCallsLog(const absl::Status& why);
   void NoteUnusableLog(const absl::Status& why);
   // Tells publishers' load balancers, and the operator, when the store goes away and comes back.
   void WatchLog();
@@ -105,6 +112,7 @@ class Server {
   void TrimMemory();
 
   void BeginDrainWindow();
+  void DrainPublishers();
   void DrainEventStreams();
   void NoteDrained();
 
@@ -122,10 +130,12 @@ class Server {
   std::unique_ptr<hub::StoreReader> store_reader_;
   std::unique_ptr<log::EventLog> log_;
   std::vector<std::unique_ptr<hub::Hub>> hubs_;
+  std::unique_ptr<CallsPart> calls_;
   std::unique_ptr<http::Cors> cors_;
   std::unique_ptr<http::Gate> gate_;
   std::unique_ptr<http::ClientAddresses> client_addresses_;
   std::unique_ptr<http::EventsHandlers> events_;
+  std::unique_ptr<http::CallsHandlers> calls_handlers_;
   // nullptr where there are no tickets.
   std::unique_ptr<http::TicketsHandlers> tickets_;
   std::unique_ptr<http::Dispatcher> dispatcher_;
@@ -139,6 +149,8 @@ class Server {
 
   mutable absl::Mutex mutex_;
   size_t unready_hubs_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Those of calls; none where their log is of no use.
+  size_t unready_call_hubs_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status unusable_log_ ABSL_GUARDED_BY(mutex_);
 
   absl::Status log_health_;

@@ -1,4 +1,4 @@
-// The end of a bridge, step by step: not ready, publishers, event streams, the process.
+// The end of a bridge, step by step: not ready, calls, publishers, event streams, the process.
 #include <algorithm>
 #include <utility>
 
@@ -26,15 +26,23 @@ void Server::Drain(DrainDelay delay) {
 
 void Server::BeginDrainWindow() {
   control_->AssertOnLoop();
-  // Publishers have a share of the window to finish: what they are acked in it still reaches the event streams.
-  constexpr double kPublishersShare = 0.25;
+  // Calls whose log ends with the process have a share of the window to be answered.
+  constexpr double kCallsShare = 0.5;
   const absl::Duration window = config::FromProto(config_.drain().window());
-  const absl::Duration for_publishers = window * kPublishersShare;
   drain_end_ = base::MonotonicClock::now() + absl::ToChronoNanoseconds(window);
 
   grpc_->StopListening();
   service_->BeginDrain();
   events_->BeginDrain();
+  calls_->calls()->Drain(window * kCallsShare, [this] { control_->Post([this] { DrainPublishers(); }); });
+}
+
+void Server::DrainPublishers() {
+  control_->AssertOnLoop();
+  // Publishers have a share of the window to finish: what they are acked in it still reaches the event streams.
+  constexpr double kPublishersShare = 0.25;
+  const absl::Duration for_publishers = config::FromProto(config_.drain().window()) * kPublishersShare;
+  calls_handlers_->BeginDrain();
   publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
   control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(for_publishers));
   constexpr absl::Duration kToEndStreams = absl::Milliseconds(500);
@@ -47,9 +55,13 @@ void Server::BeginDrainWindow() {
 void Server::DrainEventStreams() {
   const absl::Duration left =
       std::max(absl::FromChrono(drain_end_ - base::MonotonicClock::now()), absl::ZeroDuration());
-  undrained_ = hubs_.size();
+  std::vector<hub::Hub*> hubs = calls_->hubs();
   for (const auto& hub : hubs_) {
-    hub->loop().Post([this, target = hub.get(), left] {
+    hubs.push_back(hub.get());
+  }
+  undrained_ = hubs.size();
+  for (hub::Hub* const hub : hubs) {
+    hub->loop().Post([this, target = hub, left] {
       target->loop().AssertOnLoop();
       target->Drain(left, [this] { control_->Post([this] { NoteDrained(); }); });
     });

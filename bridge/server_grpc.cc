@@ -23,16 +23,20 @@ constexpr uint64_t kPayloadWork = 24;
 
 absl::StatusOr<rpc::PublisherIdentities> IdentitiesOf(const config::v1::Config& config,
                                                       const auth::Authenticator* authenticator) {
-  rpc::PublisherIdentities::Options options{.authenticator = authenticator,
-                                            .has_certificates = config::HasClientCa(config),
-                                            .clients = {},
-                                            .anonymous = authenticator->anonymous()->publish};
+  rpc::PublisherIdentities::Options options{
+      .authenticator = authenticator,
+      .has_certificates = config::HasClientCa(config),
+      .clients = {},
+      .anonymous = {.publish = authenticator->anonymous()->publish, .serve = authenticator->anonymous()->serve}};
   if (options.has_certificates) {
-    ASSIGN_OR_RETURN(options.anonymous, PatternsOf(config.auth().anonymous().publish()));
+    ASSIGN_OR_RETURN(options.anonymous.publish, PatternsOf(config.auth().anonymous().publish()));
+    ASSIGN_OR_RETURN(options.anonymous.serve, PatternsOf(config.auth().anonymous().serve()));
   }
   for (const config::v1::GrpcClient& client : config.grpc().tls().clients()) {
     ASSIGN_OR_RETURN(auth::PatternSet publish, PatternsOf(client.publish()));
-    options.clients.push_back({.name = client.san(), .publish = std::move(publish)});
+    ASSIGN_OR_RETURN(auth::PatternSet serve, PatternsOf(client.serve()));
+    options.clients.push_back(
+        {.name = client.san(), .grants = {.publish = std::move(publish), .serve = std::move(serve)}});
   }
   return rpc::PublisherIdentities(std::move(options));
 }
@@ -59,19 +63,20 @@ absl::Status Server::StartGrpc() {
   ASSIGN_OR_RETURN(rpc::PublisherIdentities identities, IdentitiesOf(config_, auth_.authenticator.get()));
   connection_guard_ = std::make_unique<rpc::ConnectionGuard>(rpc::ConnectionGuard::Limits());
   service_ = std::make_unique<rpc::PublisherService>(
-      rpc::PublisherService::Options{.intake = {.events_per_request_max = grpc.max_events_per_request(),
-                                                .work_per_request_max = kPayloadWork * http.max_frame_bytes(),
-                                                .frame_bytes_max = http.max_frame_bytes(),
-                                                .retry_min = config::FromProto(http.retry_min()),
-                                                .retry_max = config::FromProto(http.retry_max())},
-                                     .stream = {.events_in_flight_max = grpc.max_events_in_flight(),
-                                                .bytes_in_flight_max = grpc.max_bytes_in_flight(),
-                                                .age_max = config::FromProto(grpc.stream_max_age()),
-                                                .send_timeout = config::FromProto(grpc.send_timeout())},
-                                     .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total(),
-                                     .rates = {.events_per_second = config_.limits().publish_events_per_second(),
-                                               .bytes_per_second = config_.limits().publish_bytes_per_second()}},
-      std::move(identities), transcoder_.get(), log_.get(), connection_guard_.get());
+      rpc::PublisherService::Options{
+          .intake = {.events_per_request_max = grpc.max_events_per_request(),
+                     .content = {.work_per_request_max = kPayloadWork * http.max_frame_bytes(),
+                                 .frame_bytes_max = http.max_frame_bytes(),
+                                 .retry_min = config::FromProto(http.retry_min()),
+                                 .retry_max = config::FromProto(http.retry_max())}},
+          .stream = {.events_in_flight_max = grpc.max_events_in_flight(),
+                     .bytes_in_flight_max = grpc.max_bytes_in_flight(),
+                     .age_max = config::FromProto(grpc.stream_max_age()),
+                     .send_timeout = config::FromProto(grpc.send_timeout())},
+          .bytes_in_flight_max_total = grpc.max_bytes_in_flight_total(),
+          .rates = {.events_per_second = config_.limits().publish_events_per_second(),
+                    .bytes_per_second = config_.limits().publish_bytes_per_second()}},
+      std::move(identities), transcoder_.get(), log_.get(), calls_->calls(), connection_guard_.get());
   const config::Address address = config::ListenAddress(grpc.address());
   ASSIGN_OR_RETURN(grpc_,
                    rpc::GrpcServer::Start({.host = address.host,

@@ -75,6 +75,16 @@ http::CredentialPlaces CredentialPlacesOf(const config::v1::Auth& auth) {
           .ticket_parameter = config::HasTickets(auth) ? "ticket" : ""};
 }
 
+http::CallRules CallRulesOf(const config::v1::Calls& calls, const std::vector<std::string>& other_parameters) {
+  std::vector<std::string> metadata;
+  for (const std::string& name : calls.metadata()) {
+    metadata.push_back(absl::AsciiStrToLower(name));
+  }
+  return {.max_duration = config::FromProto(calls.max_duration()),
+          .metadata = std::move(metadata),
+          .other_parameters = other_parameters};
+}
+
 std::chrono::seconds WholeSeconds(const google::protobuf::Duration& duration) {
   return std::chrono::seconds(std::max<int64_t>(duration.seconds(), 1));
 }
@@ -116,6 +126,12 @@ absl::Status Server::StartHttp() {
       std::move(hubs), gate_.get(), client_addresses_.get(), cors_.get());
   dispatcher_ = std::make_unique<http::Dispatcher>(WholeSeconds(http.idle_timeout()));
   events_->AddRoutes(dispatcher_.get());
+  calls_handlers_ = std::make_unique<http::CallsHandlers>(
+      http::CallsHandlers::Options{.rules = CallRulesOf(config_.calls(), gate_->parameters()),
+                                   .body_bytes_max = config_.calls().max_body_bytes(),
+                                   .heartbeat = config::FromProto(http.heartbeat())},
+      calls_->hubs(), calls_->calls(), gate_.get(), client_addresses_.get(), cors_.get(), events_->limits());
+  calls_handlers_->AddRoutes(dispatcher_.get());
   if (auth_.authenticator->tickets() != nullptr) {
     tickets_ = std::make_unique<http::TicketsHandlers>(config::FromProto(http.retry()), auth_.authenticator->tickets(),
                                                        gate_.get(), cors_.get());

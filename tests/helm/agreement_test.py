@@ -163,7 +163,7 @@ class Agreement(unittest.TestCase):
 
     def test_a_budget_is_there_where_more_than_one_pod_is(self):
         budgets = {case: len(chart.rendered(case).all("PodDisruptionBudget")) for case in chart.CASES}
-        self.assertEqual({case for case, count in budgets.items() if count}, {"alb", "everything-on", "jetstream-ha"})
+        self.assertEqual({case for case, count in budgets.items() if count}, {"alb", "calls", "everything-on", "jetstream-ha"})
 
     @in_every_case
     def test_pods_can_neither_write_nor_speak_to_the_api(self, manifests):
