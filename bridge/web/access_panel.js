@@ -5,15 +5,17 @@ import { wantsToken } from './problem.js';
 export class AccessPanel {
   #access;
   #connection;
+  #chat;
   #isAsked = false;
   #isTrying = false;
   // Why the token that was given last is not used.
   #problem = '';
 
   // `onToken` is called when there is another token.
-  constructor({ access, connection, invalidate, onToken }) {
+  constructor({ access, connection, chat, invalidate, onToken }) {
     this.#access = access;
     this.#connection = connection;
+    this.#chat = chat;
     byId('access-form').addEventListener('submit', async (event) => {
       event.preventDefault();
       if (this.#isTrying || byId('access-token').value.trim() === '') return;
@@ -34,9 +36,10 @@ export class AccessPanel {
 
   render() {
     const { refusedStatus, tokenEndsAtMs } = this.#connection;
-    this.#isAsked ||= wantsToken(refusedStatus) || tokenEndsAtMs !== null;
+    const isWanted = wantsToken(refusedStatus) || tokenEndsAtMs !== null || this.#chat.wantsToken;
+    this.#isAsked ||= isWanted;
     byId('access-form').hidden = !this.#isAsked;
-    byId('access-form').dataset.tone = wantsToken(refusedStatus) || tokenEndsAtMs !== null ? 'asked' : 'settled';
+    byId('access-form').dataset.tone = isWanted ? 'asked' : 'settled';
     setText(byId('access-title'), this.#title());
     byId('access-use').setAttribute('aria-disabled', String(this.#isTrying || byId('access-token').value.trim() === ''));
     byId('access-problem').hidden = this.#problem === '';
@@ -58,6 +61,7 @@ export class AccessPanel {
     if (refusedStatus === 401) {
       return this.#access.hasToken ? 'The token is no longer good. With another one the stream goes on.' : 'The bridge asks for a token.';
     }
+    if (this.#chat.wantsToken) return 'The bridge wants a token that allows this call.';
     if (tokenEndsAtMs !== null) return `The token ends at ${clockTime(tokenEndsAtMs).slice(0, 8)}. With the next one the stream goes on.`;
     return this.#access.hasToken ? 'The token that you gave is in use.' : 'No token is in use.';
   }

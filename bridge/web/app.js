@@ -3,6 +3,8 @@ import { Access } from './access.js';
 import { AccessPanel } from './access_panel.js';
 import { Answer } from './answer.js';
 import { MetricsCharts } from './chart.js';
+import { Chat } from './chat.js';
+import { ChatPanel } from './chat_panel.js';
 import { Connection } from './connection.js';
 import { byId, counted, listOf } from './element.js';
 import { EventList } from './event_list.js';
@@ -13,14 +15,16 @@ import { matches } from './pattern.js';
 import { closingInWords } from './problem.js';
 import { ResumeCheck } from './resume_check.js';
 import { StatusPanel } from './status_panel.js';
+import { WORKER_TOPIC, WorkerWatch } from './worker_watch.js';
 
 const TOPICS = ['demo.>'];
-const TYPES = ['message', 'update', 'order', 'price', 'notification', 'answer'];
+const TYPES = ['message', 'update', 'order', 'price', 'notification', 'answer', 'worker'];
 // For what changes with time alone: clocks, the watchdog, the chart's movement.
 const TICK_MS = 100;
 
 const access = new Access();
 const check = new ResumeCheck();
+const worker = new WorkerWatch();
 const renderLater = onFrame(() => {
   status.render();
   accessPanel.render();
@@ -28,6 +32,7 @@ const renderLater = onFrame(() => {
   charts.render(emptyText('No metrics yet', 'demo.metrics'));
   notifications.render(emptyText('All quiet', 'demo.notifications'));
   answer.render(emptyText('No answer yet', 'demo.ai'));
+  chatPanel.render();
 });
 
 const connection = new Connection(access, {
@@ -50,14 +55,18 @@ const list = new EventList(renderLater);
 const charts = new MetricsCharts(renderLater);
 const notifications = new Notifications();
 const answer = new Answer(access, renderLater);
+const chat = new Chat(access, renderLater);
+const chatPanel = new ChatPanel({ chat, worker, isWorkerHeard: () => connection.state === 'open' && isAskedFor(WORKER_TOPIC) });
 const renderFetchLater = onFrame(() => fetchPanel.render());
 const fetchPanel = new FetchPanel(access, renderFetchLater);
 const accessPanel = new AccessPanel({
   access,
   connection,
+  chat,
   invalidate: renderLater,
   onToken() {
     connection.renew();
+    chat.renew();
     renderFetchLater();
   },
 });
@@ -69,6 +78,7 @@ function receive({ type, id, data }) {
   if (type === 'update') charts.add(json);
   if (type === 'notification') notifications.add(json);
   if (type === 'answer') answer.announce(json);
+  worker.observe(json);
   renderLater();
 }
 
@@ -87,8 +97,11 @@ function receiveControl({ type, data }) {
 
 // What an empty panel says: that it waits, or that this stream will never bring it anything.
 function emptyText(title, topic) {
-  const isAskedFor = connection.topics.some((pattern) => matches(pattern, topic));
-  return [title, isAskedFor ? `Waiting for events on ${topic}.` : `This stream does not ask for ${topic}.`];
+  return [title, isAskedFor(topic) ? `Waiting for events on ${topic}.` : `This stream does not ask for ${topic}.`];
+}
+
+function isAskedFor(topic) {
+  return connection.topics.some((pattern) => matches(pattern, topic));
 }
 
 function emptyListText() {

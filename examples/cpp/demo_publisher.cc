@@ -1,15 +1,14 @@
-// Feeds the bridge's page: metrics, orders, prices, notifications, and answers that are typed token by token.
+// Feeds the bridge's page: metrics, orders, prices, notifications, and answers that are typed token by token. Also
+// answers its calls of "chat".
 
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstdint>
-#include <ctime>
 #include <functional>
 #include <iostream>
 #include <iterator>
 #include <map>
-#include <signal.h>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +23,11 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "answers.h"
+#include "chat.h"
 #include "demo.pb.h"
 #include "publisher_client.h"
+#include "stop_signals.h"
+#include "worker_client.h"
 
 namespace demo {
 namespace {
@@ -39,6 +41,8 @@ struct Flags {
   // Of an answer, a second.
   double token_rate = 30;
   double answer_pause_s = 6;
+  // That it answers at a time; 0 for none.
+  uint32_t calls = 8;
 };
 
 double Round(double value, int digits) {
@@ -236,30 +240,6 @@ bool Demo::Publish(Event event) {
   return client_.Publish(std::move(event), absl::InfinitePast()).ok();
 }
 
-// SIGINT and SIGTERM, which are to be waited for and not handled. Made before any thread, because threads inherit the
-// mask.
-class StopSignals {
- public:
-  StopSignals() {
-    sigemptyset(&set_);
-    sigaddset(&set_, SIGINT);
-    sigaddset(&set_, SIGTERM);
-    pthread_sigmask(SIG_BLOCK, &set_, nullptr);
-  }
-
-  // Waits until `time` and says whether one came.
-  bool Await(absl::Time time) const {
-    while (true) {
-      const timespec timeout = absl::ToTimespec(std::max(time - absl::Now(), absl::ZeroDuration()));
-      if (sigtimedwait(&set_, nullptr, &timeout) >= 0) return true;
-      if (errno != EINTR) return false;
-    }
-  }
-
- private:
-  sigset_t set_;
-};
-
 int Main(int argc, char** argv) {
   Flags flags;
   CLI::App app("Publishes a demo's events to a bridge until it is interrupted.");
@@ -272,6 +252,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--answer-pause", flags.answer_pause_s, "Seconds between two answers")
       ->check(CLI::Range(0.0, 3600.0))
+      ->capture_default_str();
+  app.add_option("--calls", flags.calls, "Calls of \"chat\" that it answers at a time; 0 for none")
+      ->check(CLI::Range(0, 10'000))
       ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
 
@@ -290,9 +273,16 @@ int Main(int argc, char** argv) {
                       << absl::FormatDuration(absl::Trunc(pause, absl::Milliseconds(1))) << '\n';
           },
   });
+  Chat chat({.token_rate = flags.token_rate}, &client);
+  std::optional<WorkerClient> worker;
+  if (flags.calls > 0) {
+    worker.emplace(WorkerClient::Options{.target = flags.target, .names = {"chat"}, .calls_max = flags.calls},
+                   [&chat](WorkerClient::Answer& answer) { return chat.Handle(answer); });
+  }
   std::cerr << "publishing to " << flags.target << '\n';
   Demo(flags, &client).Run([&stop_signals](absl::Time time) { return stop_signals.Await(time); });
 
+  if (worker.has_value()) worker->Close(absl::Now() + absl::Seconds(1)).IgnoreError();
   const absl::Status closed = client.Close(absl::Now() + absl::Seconds(3));
   if (!closed.ok()) std::cerr << "stopped: " << closed.message() << '\n';
   return closed.ok() ? 0 : 1;
