@@ -37,6 +37,7 @@ struct Options {
   double seconds = 10;
   double events_per_second = 0;  // 0: as fast as it goes
   uint64_t events_per_send = 1;
+  bool is_in_turn = false;  // each event goes to one connection
   size_t payload_bytes = 256;
 };
 
@@ -95,6 +96,11 @@ uint64_t SendEvents(const Options& options, const std::vector<Fd>& streams) {
           start + std::chrono::duration<double>(static_cast<double>(sent) / options.events_per_second));
     }
     frames.clear();
+    if (options.is_in_turn) {
+      AppendFrame(sent / streams.size() + 1, payload, frames);
+      SendAll(streams[sent++ % streams.size()].get(), frames);
+      continue;
+    }
     for (uint64_t i = 0; i < options.events_per_send; ++i) AppendFrame(++sent, payload, frames);
     for (const Fd& stream : streams) SendAll(stream.get(), frames);
   }
@@ -110,6 +116,7 @@ int Main(int argc, char** argv) {
   app.add_option("--rate", options.events_per_second, "events per second; 0: as fast as it goes");
   app.add_option("--events-per-send", options.events_per_send, "events that go out in one send")
       ->check(CLI::Range(1, 1000));
+  app.add_flag("--in-turn", options.is_in_turn, "each event goes to one connection, one after the other");
   app.add_option("--payload", options.payload_bytes, "bytes of a payload");
   CLI11_PARSE(app, argc, argv);
 

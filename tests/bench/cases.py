@@ -177,9 +177,9 @@ def storm(machine, variant, scale):
     }
 
 
-def ingest(machine, variant, scale):
+def ingest(machine, variant, scale, plan=None):
     """One publisher, one stream, nobody receives."""
-    plan = Plan(streams=0, seconds=scale.seconds(3), **variant.options)
+    plan = plan or Plan(streams=0, seconds=scale.seconds(3), **variant.options)
     system = variant.system(machine)
     with system.running(plan) as server:
         before = server.cpu_seconds()

@@ -134,10 +134,11 @@ class Server:
         return total
 
 
-class Load:
-    """A running sse_load."""
+class Driven:
+    """A running program that takes orders on its standard input and reports by lines."""
 
     def __init__(self, argv, core, realtime=False):
+        self._name = argv[0].name
         self._process = subprocess.Popen(pinned(core, argv, realtime), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE, text=True)
 
@@ -162,7 +163,7 @@ class Load:
     def read_report(self):
         line = self._process.stdout.readline()
         if not line:
-            raise MeasurementError(f"sse_load ended: {self._process.stderr.read().strip()}")
+            raise MeasurementError(f"{self._name} ended: {self._process.stderr.read().strip()}")
         return json.loads(line)
 
     def order(self, line):
@@ -170,7 +171,7 @@ class Load:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise MeasurementError(f"sse_load ended: {self._process.stderr.read().strip()}") from None
+            raise MeasurementError(f"{self._name} ended: {self._process.stderr.read().strip()}") from None
 
     def reset(self):
         """Counts from 0; returns when it does."""
@@ -178,8 +179,16 @@ class Load:
         self.report()
 
     def report(self):
+        """The next report that was asked for: what is said of its own accord may stand before it."""
         self.order("report")
-        return self.read_report()
+        report = self.read_report()
+        while report["kind"] != "report":
+            report = self.read_report()
+        return report
+
+
+class Load(Driven):
+    """A running sse_load."""
 
     def await_deliveries(self, count):
         """The report when so many events have arrived; each stream's sequence has to be whole."""

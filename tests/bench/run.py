@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the bridge, its peer, the limits and the logs in turn, and writes docs/benchmarks.md. scripts/bench builds and calls it."""
+"""Measures the bridge, its peer, the limits, the logs and calls in turn, and writes docs/benchmarks.md. scripts/bench builds and calls it."""
 
 import argparse
 import datetime
@@ -12,8 +12,10 @@ import subprocess
 import sys
 import time
 
+import call_results
 import log_results
 import results
+from call_cases import CALL_CASES
 from cases import CASES, Scale
 from log_cases import LOG_CASES
 from processes import MeasurementError, OthersWatch
@@ -24,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / "docs/benchmarks.md"
 DIRECTORY = ROOT / "docs/benchmarks"
 LATEST = DIRECTORY / "latest.json"
-ALL_CASES = CASES + LOG_CASES
+ALL_CASES = CASES + LOG_CASES + CALL_CASES
 GROUPS = list(dict.fromkeys(case.group for case in ALL_CASES))
 # The share of the machine's CPU time above which other programs spoil a measurement.
 OTHERS_SHARE_MAX = 0.05
@@ -129,6 +131,7 @@ def write(machine, measured):
     LATEST.write_text(json.dumps(latest, indent=1, ensure_ascii=False) + "\n")
     results.write_between(DOCUMENT, results.TABLE_BEGIN, results.TABLE_END, results.markdown(results.table(latest["cases"])))
     results.write_between(DOCUMENT, log_results.TABLE_BEGIN, log_results.TABLE_END, log_results.tables(latest["cases"]))
+    results.write_between(DOCUMENT, call_results.TABLE_BEGIN, call_results.TABLE_END, call_results.tables(latest["cases"]))
     for table in SETUP_TABLES:
         results.write_between(DOCUMENT, *table.marks, table.markdown(latest["cases"]))
     if shutil.which("gnuplot"):
@@ -148,7 +151,7 @@ def is_chosen(case, chosen):
 
 def tables_of(measured):
     rows = results.table(measured)
-    return filter(None, [results.markdown(rows) if rows else "", log_results.tables(measured),
+    return filter(None, [results.markdown(rows) if rows else "", log_results.tables(measured), call_results.tables(measured),
                          *(table.markdown(measured) for table in SETUP_TABLES)])
 
 

@@ -6,12 +6,9 @@
 //   (its end)  resets all connections and exits
 //
 // The first line it prints says that all streams are open. Every line is one JSON object; see StreamLoad::PrintReport.
-#include <array>
 #include <cstdint>
-#include <fcntl.h>
 #include <optional>
 #include <string>
-#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <absl/strings/numbers.h>
@@ -20,6 +17,7 @@
 #include <absl/strings/strip.h>
 
 #include "tests/bench/clock.h"
+#include "tests/bench/orders.h"
 #include "tests/bench/report.h"
 #include "tests/bench/stream_load.h"
 
@@ -42,9 +40,9 @@ class Session {
 
   // Until standard input ends.
   void Run() {
-    fcntl(STDIN_FILENO, F_SETFL, fcntl(STDIN_FILENO, F_GETFL) | O_NONBLOCK);
-    while (!is_over_) {
-      if (load_.Poll(kTickMs, STDIN_FILENO)) ReadOrders();
+    while (!orders_.are_over()) {
+      if (load_.Poll(kTickMs, orders_.fd())) orders_.Read();
+      while (const std::optional<std::string> order = orders_.Next()) Obey(*order);
       CheckOpen();
       CheckAwaited();
       if (NowNs() > end_ns_) Fail(absl::StrCat("not done after --max-seconds=", limits_.max_seconds));
@@ -52,18 +50,6 @@ class Session {
   }
 
  private:
-  void ReadOrders() {
-    std::array<char, 4096> bytes{};
-    const ssize_t size = read(STDIN_FILENO, bytes.data(), bytes.size());
-    if (size < 0) return;
-    is_over_ = size == 0;
-    orders_.append(bytes.data(), static_cast<size_t>(size));
-    for (size_t end = orders_.find('\n'); end != std::string::npos; end = orders_.find('\n')) {
-      Obey(absl::string_view(orders_).substr(0, end));
-      orders_.erase(0, end + 1);
-    }
-  }
-
   void Obey(absl::string_view order) {
     uint64_t count = 0;
     if (order == "reset") {
@@ -99,12 +85,11 @@ class Session {
   StreamLoad& load_;
   const Limits limits_;
   const int64_t end_ns_;
-  std::string orders_;
+  Orders orders_;
   std::optional<uint64_t> awaited_;
   uint64_t seen_ = 0;
   int64_t progressed_ns_ = 0;
   bool was_open_ = false;
-  bool is_over_ = false;
 };
 
 int Main(int argc, char** argv) {

@@ -64,9 +64,10 @@ class Plan:
     window: int = 1000  # requests without an ack
     lag_max: int = 0  # events of its topic that the slowest stream may be behind; 0: any
     events_per_send: int = 1  # of the bare loop
+    payload: int = 256  # bytes of an event
 
     def limits(self):
-        return ["--events", self.events, "--seconds", self.seconds, "--rate", self.rate]
+        return ["--events", self.events, "--seconds", self.seconds, "--rate", self.rate, "--payload", self.payload]
 
 
 class Machine:
@@ -239,6 +240,7 @@ class BareSend:
     @contextlib.contextmanager
     def running(self, plan):
         argv = [self.machine.program("bare_send"), "--streams", plan.streams, *plan.limits(), "--events-per-send", plan.events_per_send]
+        argv += ["--in-turn"] if plan.topics > 1 else []
         with Server(argv, self.machine.server_core) as self._server:
             self.http = self._server.wait_listening()["http"]
             yield self._server

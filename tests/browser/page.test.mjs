@@ -233,8 +233,8 @@ describe('the page', () => {
       await page.keyboard.press('Tab');
       reached.add(await page.evaluate(() => document.activeElement.id));
     }
-    const controls = ['theme', 'stop', 'cut', 'answer-follow', 'answer-next', 'live-wrap', 'live-pause', 'topics', 'types', 'fetch-topics',
-      'fetch-token', 'fetch-toggle'];
+    const controls = ['theme', 'stop', 'cut', 'chat-scroll', 'chat-prompt', 'chat-send', 'chat-cut', 'answer-follow', 'answer-next', 'live-wrap',
+      'live-pause', 'topics', 'types', 'fetch-topics', 'fetch-token', 'fetch-toggle'];
     for (const id of controls) {
       assert.ok(reached.has(id), `${id} is not in the tab order: ${[...reached]}`);
     }

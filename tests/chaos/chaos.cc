@@ -2,6 +2,7 @@
 // compares what was delivered with what was acked. Ends with 0 where every promise was kept.
 //
 //   chaos --log cluster --seed 42 --events 400000 --faults 400
+//   chaos --log nats --calls 200 --tokens 500 --seed 42 --faults 100
 
 #include <cstdio>
 #include <cstdlib>
@@ -10,11 +11,14 @@
 
 #include <CLI/CLI.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "tests/chaos/calls_run.h"
 #include "tests/chaos/run.h"
 #include "tests/support/random_seed.h"
 
 int main(int argc, char** argv) {
   bridge::chaos::RunOptions options{.seed = bridge::test::RandomSeed()};
+  bridge::chaos::CallsOptions calls{.calls = 0};
   std::string log = "nats";
   CLI::App app("Chaos: nothing acked is lost, doubled or reordered, whatever fails");
   app.add_option("--log", log, "memory, disk, nats (one server) or cluster (three)")->capture_default_str();
@@ -24,6 +28,9 @@ int main(int argc, char** argv) {
   app.add_option("--only", options.only, "the faults whose name begins so, such as \"freeze nats\"");
   app.add_option("--streams", options.streams, "how many follow")->capture_default_str();
   app.add_option("--backends", options.backends, "how many publish")->capture_default_str();
+  app.add_option("--calls", calls.calls, "calls are made and answered instead, so many");
+  app.add_option("--tokens", calls.tokens, "how many events an answer has")->capture_default_str();
+  app.add_option("--workers", calls.workers, "how many answer")->capture_default_str();
   app.add_flag("!--without-keys", options.has_keys, "publish without idempotency keys, which has to fail");
   CLI11_PARSE(app, argc, argv);
   const auto kind = bridge::chaos::ParseLogKind(log);
@@ -33,10 +40,19 @@ int main(int argc, char** argv) {
   }
   options.log = *kind;
 
-  const std::string again = "--log " + log + " --seed " + std::to_string(options.seed) + " --events " +
-                            std::to_string(options.events) + " --faults " + std::to_string(options.faults);
+  calls.log = *kind;
+  calls.seed = options.seed;
+  calls.faults = options.faults;
+  calls.only = options.only;
+
+  const std::string what = calls.calls == 0 ? absl::StrCat("--events ", options.events)
+                                            : absl::StrCat("--calls ", calls.calls, " --tokens ", calls.tokens,
+                                                           " --workers ", calls.workers);
+  const std::string again =
+      absl::StrCat("--log ", log, " --seed ", options.seed, " ", what, " --faults ", options.faults);
   std::printf("chaos %s\n", again.c_str());
-  const std::vector<std::string> violations = bridge::chaos::Run(options);
+  const std::vector<std::string> violations =
+      calls.calls == 0 ? bridge::chaos::Run(options) : bridge::chaos::RunCalls(calls);
   for (const std::string& violation : violations) {
     std::printf("%s\n", violation.c_str());
   }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <signal.h>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -46,7 +47,7 @@ absl::StatusOr<LogKind> ParseLogKind(absl::string_view text) {
   return absl::InvalidArgumentError(absl::StrCat("log \"", text, "\": must be memory, disk, nats or cluster"));
 }
 
-World::World(LogKind log) : log_(log) {
+World::World(LogKind log, std::vector<std::string> settings) : log_(log), settings_(std::move(settings)) {
   const bool is_jetstream = log == LogKind::kNats || log == LogKind::kCluster;
   if (is_jetstream) {
     nats_.emplace(directory_.path(), log == LogKind::kCluster ? 3 : 1);
@@ -76,6 +77,7 @@ std::vector<std::string> World::SettingsOf(size_t bridge, LogKind log) {
                                        "http.retry=200ms",
                                        "drain.delay=200ms",
                                        "drain.window=500ms"};
+  settings.insert(settings.end(), settings_.begin(), settings_.end());
   if (log == LogKind::kMemory) {
     settings.push_back("log.history.max_events=10000000");
     return settings;

@@ -34,8 +34,9 @@ absl::StatusOr<LogKind> ParseLogKind(absl::string_view text);
 // way from a bridge to a NATS server. Lives on one thread.
 class World {
  public:
-  // Returns when all bridges are ready; aborts the program where they do not become it.
-  explicit World(LogKind log);
+  // `settings` are the bridges', beside their own. Returns when all bridges are ready; aborts the program where they do
+  // not become it.
+  explicit World(LogKind log, std::vector<std::string> settings = {});
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
@@ -64,6 +65,7 @@ class World {
   void BeginOnLink(const Fault& fault);
 
   const LogKind log_;
+  const std::vector<std::string> settings_;
   const test::TempDir directory_;
   std::optional<NatsCluster> nats_;
   // By bridge, then by NATS server.

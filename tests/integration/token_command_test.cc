@@ -80,8 +80,9 @@ TEST_F(TokenCommandTest, SaysWhichArgumentIsWrongAndWhatWouldBeRight) {
 TEST_F(TokenCommandTest, HelpNamesItsOptions) {
   const RunResult help = Run({"--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* const option : {"--subscribe", "--publish", "--ttl", "--key", "--subject", "--issuer", "--audience",
-                                   "--kid", "--algorithm", "sse-bridge token --subscribe 'orders.>'"}) {
+  for (const char* const option :
+       {"--subscribe", "--publish", "--call", "--serve", "--ttl", "--key", "--subject", "--issuer", "--audience",
+        "--kid", "--algorithm", "--call-claim", "--serve-claim", "sse-bridge token --subscribe 'orders.>'"}) {
     EXPECT_THAT(help.output, HasSubstr(option));
   }
   EXPECT_THAT(RunBridge({"--help"}).output, HasSubstr("token"));

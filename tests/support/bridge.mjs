@@ -115,8 +115,10 @@ export function createKeys() {
   const encode = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return {
     settings: { 'auth.jwt.keys': `[{algorithm: HS256, secret_file: ${file}}]`, 'auth.jwt.leeway': '0s', 'auth.anonymous.publish': '[">"]' },
-    token({ subscribe: patterns, lifetimeSeconds = 3600 }) {
-      const text = `${encode({ alg: 'HS256' })}.${encode({ exp: Math.floor(Date.now() / 1000) + lifetimeSeconds, bridge: { subscribe: patterns } })}`;
+    // `call` are the names of calls; a token that has some has a subject too.
+    token({ subscribe: patterns, call, lifetimeSeconds = 3600 }) {
+      const claims = { exp: Math.floor(Date.now() / 1000) + lifetimeSeconds, sub: call && 'somebody', bridge: { subscribe: patterns, call } };
+      const text = `${encode({ alg: 'HS256' })}.${encode(claims)}`;
       return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
     },
   };
@@ -142,9 +144,13 @@ export async function makeCertificate() {
 const definition = protoLoader.loadSync('bridge/v1/publisher.proto', { includeDirs: [`${repository}proto`], keepCase: true, defaults: true });
 const { Publisher } = grpc.loadPackageDefinition(definition).bridge.v1;
 
+// A client of the service, as @grpc/grpc-js makes it.
+export const connectClient = (address, authority) =>
+  new Publisher(address, authority ? grpc.credentials.createSsl(Buffer.from(authority)) : grpc.credentials.createInsecure());
+
 // One Publish stream, without reconnects; over TLS where there is an authority's certificate, in PEM.
 export function connectPublisher(address, authority) {
-  const client = new Publisher(address, authority ? grpc.credentials.createSsl(Buffer.from(authority)) : grpc.credentials.createInsecure());
+  const client = connectClient(address, authority);
   const stream = client.Publish();
   const waiting = [];
   let requests = 0;

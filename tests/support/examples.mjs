@@ -7,6 +7,8 @@ export async function bundleExamples() {
   const { outputFiles } = await build({
     stdin: {
       contents: `
+        export { Call, CallRefusal } from './call.js';
+        export { fetchEventSource } from '@microsoft/fetch-event-source';
         export { openEventStream } from './event-source.js';
         export { openFetchStream } from './fetch-event-source.js';
         export { takeTicket } from './tickets.js';

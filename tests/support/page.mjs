@@ -14,7 +14,7 @@ import { bridgeBinary, repository, start, subscribe } from './bridge.mjs';
 
 // The demo publisher is built beside the bridge, unless DEMO_PUBLISHER_BIN says otherwise.
 const demoPublisher = process.env.DEMO_PUBLISHER_BIN ?? path.join(path.dirname(bridgeBinary), 'demo-publisher');
-const demoTypes = ['update', 'order', 'price', 'notification', 'answer'];
+const demoTypes = ['update', 'order', 'price', 'notification', 'answer', 'worker'];
 
 // /usr/bin/chromium, or what CHROMIUM names.
 export const launchChromium = () =>
@@ -25,7 +25,8 @@ export const launchChromium = () =>
   });
 
 // A demo that does in seconds what the real one does in a minute.
-export const startDemo = (address) => start(demoPublisher, ['--target', address, '--rate', '10', '--token-rate', '150', '--answer-pause', '1']);
+export const startDemo = (address, { tokenRate = 150 } = {}) =>
+  start(demoPublisher, ['--target', address, '--rate', '10', '--token-rate', String(tokenRate), '--answer-pause', '1']);
 
 export async function stopDemo(demo) {
   demo.kill('SIGTERM');

@@ -38,6 +38,10 @@ std::string LinkTo(const Descriptor& type, const FileDescriptor& page) {
 }
 
 std::string TypeOf(const FieldDescriptor& field) {
+  if (field.is_map()) {
+    return absl::StrCat("map of ", TypeOf(*field.message_type()->map_key()), " to ",
+                        TypeOf(*field.message_type()->map_value()));
+  }
   const std::string type =
       field.message_type() != nullptr ? LinkTo(*field.message_type(), *field.file()) : field.type_name();
   return absl::StrCat(field.is_repeated() ? "repeated " : "", type);
@@ -56,6 +60,11 @@ void AppendMessage(const Descriptor& message, std::string& markdown) {
     last_oneof = oneof;
     absl::StrAppend(&markdown, "| ", oneof == nullptr ? "" : "– ", "`", field.name(), "` | ", TypeOf(field), " | ",
                     field.number(), " | ", InCell(CommentOf(field)), " |\n");
+    for (int j = 1; field.enum_type() != nullptr && j < field.enum_type()->value_count(); ++j) {
+      const google::protobuf::EnumValueDescriptor& value = *field.enum_type()->value(j);
+      absl::StrAppend(&markdown, "| – `", value.name(), "` | | ", value.number(), " | ", InCell(CheckedComment(value)),
+                      " |\n");
+    }
   }
 }
 

@@ -18,8 +18,9 @@ ARROWS = {
     "web": ["base"],
     "log": ["topic"],
     "hub": ["log", "loop", "sse", "topic"],
-    "http": ["auth", "hub", "web"],
-    "rpc": ["auth", "log", "loop", "payload", "sse", "topic"],
+    "calls": ["auth", "log", "loop", "topic"],
+    "http": ["auth", "calls", "hub", "web"],
+    "rpc": ["auth", "calls", "log", "loop", "payload", "sse", "topic"],
 }
 # Logging and metrics: for everybody above base.
 FOR_ALL = {"base", "ops"}
