@@ -62,7 +62,7 @@ export class Chat {
   }
 
   clear() {
-    for (const turn of this.turns) turn.leave();
+    for (const turn of this.turns) turn.discard();
     this.turns = [];
     this.#save();
     this.#change();

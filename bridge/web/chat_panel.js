@@ -38,7 +38,7 @@ export class ChatPanel {
     const prompt = byId('chat-prompt');
     byId('chat-form').addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#ask(prompt.value.trim());
+      if (this.#ask(prompt.value.trim())) prompt.value = '';
     });
     prompt.addEventListener('keydown', (event) => {
       if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
@@ -62,6 +62,10 @@ export class ChatPanel {
     byId('chat-scroll').addEventListener('scroll', ({ target }) => {
       this.#follows = target.scrollHeight - target.scrollTop - target.clientHeight < FOLLOW_PIXELS;
     });
+    const scrollToEnd = new ResizeObserver(() => {
+      if (this.#follows) byId('chat-scroll').scrollTop = byId('chat-scroll').scrollHeight;
+    });
+    for (const id of ['chat-scroll', 'chat-turns']) scrollToEnd.observe(byId(id));
     setText(byId('chat-target'), `POST /calls/${chat.name}`);
   }
 
@@ -85,14 +89,14 @@ export class ChatPanel {
     return ['typing', 'waiting'].includes(this.#chat.current?.state);
   }
 
+  // Whether it was asked.
   #ask(text) {
-    if (text === '' || this.#chat.isBusy) return;
-    const prompt = byId('chat-prompt');
-    prompt.value = '';
+    if (text === '' || this.#chat.isBusy) return false;
     this.#follows = true;
     this.#chat.ask(text);
     this.render();
-    prompt.focus();
+    byId('chat-prompt').focus();
+    return true;
   }
 
   #stop() {
@@ -122,8 +126,6 @@ export class ChatPanel {
     }
     for (const view of this.#views.values()) view.render();
     byId('chat-empty').hidden = turns.length > 0;
-    const scroll = byId('chat-scroll');
-    if (this.#follows) scroll.scrollTop = scroll.scrollHeight;
   }
 
   #renderFacts(turn) {

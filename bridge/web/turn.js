@@ -69,6 +69,7 @@ export class Turn {
 
   // Asks, or goes on: after a refusal too, as the same call.
   async go() {
+    if (this.state === 'cut') this.reconnects += 1;
     this.#set(this.state === 'stopping' ? 'stopping' : 'asking');
     this.refusal = null;
     try {
@@ -114,8 +115,10 @@ export class Turn {
     this.#timer = setTimeout(() => this.go(), CUT_MS);
   }
 
-  leave() {
+  // Nobody will look at it again.
+  discard() {
     clearTimeout(this.#timer);
+    if (this.isRunning) this.#call.cancel().catch(() => {});  // else its worker goes on for a while
     this.#call.leave();
   }
 
@@ -153,8 +156,7 @@ export class Turn {
 
   #noteRequest() {
     const { url, lastEventId } = this.#call;
-    const isFirst = this.wire.length === 0;
-    if (!isFirst) this.reconnects += 1;
+    if (this.state === 'waiting') this.reconnects += 1;
     if (url === '') {
       this.#note('POST', pathOf(this.#target));
     } else {

@@ -2,6 +2,7 @@
 //
 //   const worker = await startWorker(bridge.grpc, { pauseMs: 20 });    // serves "chat"; an answer is 100 tokens, unless the prompt says otherwise
 //   worker.tokensOf = (prompt) => ['a', 'b'];                          // the tokens of the answers from now on
+//   worker.limit = 30;                                                 // no answer goes on after so many, until this is raised
 //   await worker.next()                                                // the call that it gets next, of those that this has not returned
 //   call.prompt, call.tokens (how many it has sent), call.cancelled ({ reason, at }), call.isOver, call.usage
 //   await worker.stop();
@@ -19,7 +20,7 @@ const defaultTokens = (prompt) => Array.from({ length: Number(/\d+/.exec(prompt)
 export async function startWorker(address, { names = ['chat'], pauseMs = 10, workerId = 'worker-of-a-test' } = {}) {
   const client = connectClient(address);
   const stream = client.Publish();
-  const worker = { tokensOf: defaultTokens, calls: [], end: () => ({}), next, stop };
+  const worker = { tokensOf: defaultTokens, limit: Infinity, calls: [], end: () => ({}), next, stop };
   let taken = 0;
   let serving;
 
@@ -48,6 +49,7 @@ export async function startWorker(address, { names = ['chat'], pauseMs = 10, wor
     };
     say('working');
     for (const token of worker.tokensOf(prompt)) {
+      while (call.tokens >= worker.limit && !call.cancelled) await sleep(5);  // until it may go on
       if (call.cancelled) break;
       update({ events: [{ text: token }] });
       call.tokens += 1;
