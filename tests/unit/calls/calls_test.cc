@@ -208,13 +208,15 @@ struct Replica {
     return Await([&](Calls::Done done) { calls->Cancel(id, owner, std::move(done)); });
   }
   static Calls::Outcome Await(const std::function<void(Calls::Done)>& ask) {
-    absl::Notification answered;
+    absl::Mutex mutex;
     std::optional<Calls::Outcome> outcome;
     ask([&](Calls::Outcome answer) {
+      const absl::MutexLock lock(&mutex);
       outcome = std::move(answer);
-      answered.Notify();
     });
-    answered.WaitForNotification();
+    const auto is_answered = [&outcome] { return outcome.has_value(); };
+    const absl::MutexLock lock(&mutex);
+    mutex.Await(absl::Condition(&is_answered));
     return *std::move(outcome);
   }
 
