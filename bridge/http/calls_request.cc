@@ -91,7 +91,7 @@ std::optional<std::string> Unquoted(absl::string_view value) {
     if (value[i] == '"') {
       return i + 1 == value.size() ? std::optional(text) : std::nullopt;
     }
-    i += value[i] == '\\' ? 1 : 0;
+    i += value[i] == '\\' ? 1U : 0U;
     if (i < value.size()) {
       text += value[i];
     }

@@ -38,7 +38,7 @@ class Work {
   Work& operator=(const Work&) = delete;
 
  protected:
-  ~Work() = default;
+  virtual ~Work() = default;
 
  private:
   friend class EventLoop;

@@ -165,7 +165,7 @@ void PublishStream::Take(Intake::Batch batch, uint64_t bytes) {
       batch.serving.reset();
       batch.updates.clear();
     }
-    requests_untaken_ += batch.updates.empty() ? 0 : 1;
+    requests_untaken_ += batch.updates.empty() ? 0U : 1U;
     for (calls::CallAck& ack : batch.call_acks) {
       parts_.budget->AddAcks(outbox_.PutAck(std::move(ack)));
     }

@@ -54,8 +54,8 @@ class Fields {
 
 bool CountServe(Fields& serve, RequestOutline* outline) {
   while (serve.Next()) {
-    outline->serve_names += serve.IsDelimited() && serve.number() == v1::Serve::kNamesFieldNumber ? 1 : 0;
-    outline->serve_held += serve.IsDelimited() && serve.number() == v1::Serve::kHeldFieldNumber ? 1 : 0;
+    outline->serve_names += serve.IsDelimited() && serve.number() == v1::Serve::kNamesFieldNumber ? 1U : 0U;
+    outline->serve_held += serve.IsDelimited() && serve.number() == v1::Serve::kHeldFieldNumber ? 1U : 0U;
     if (!serve.Skip()) {
       return false;
     }
@@ -66,7 +66,7 @@ bool CountServe(Fields& serve, RequestOutline* outline) {
 bool CountUpdate(Fields& update, RequestOutline* outline) {
   size_t events = 0;
   while (update.Next()) {
-    events += update.IsDelimited() && update.number() == v1::CallUpdate::kEventsFieldNumber ? 1 : 0;
+    events += update.IsDelimited() && update.number() == v1::CallUpdate::kEventsFieldNumber ? 1U : 0U;
     if (!update.Skip()) {
       return false;
     }
@@ -89,7 +89,7 @@ bool CountRequest(Fields& request, RequestOutline* outline) {
     } else if (request.number() == v1::PublishRequest::kCallUpdatesFieldNumber) {
       is_read = request.ReadMessage([&](Fields& update) { return CountUpdate(update, outline); });
     } else {
-      outline->events += request.number() == v1::PublishRequest::kEventsFieldNumber ? 1 : 0;
+      outline->events += request.number() == v1::PublishRequest::kEventsFieldNumber ? 1U : 0U;
       is_read = request.Skip();
     }
     if (!is_read) {

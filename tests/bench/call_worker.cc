@@ -145,7 +145,7 @@ void CallWorker::OnReadDone(bool ok) {
     is_serving_ = is_serving_ || response_.has_serving();
     for (const v1::Call& call : response_.calls()) TakeCall(call);
     for (const v1::CallCancel& cancel : response_.cancels()) counts_.cancelled += calls_.erase(cancel.call_id());
-    for (const v1::CallAck& ack : response_.call_acks()) counts_.rejected += ack.code() != 0 ? 1 : 0;
+    for (const v1::CallAck& ack : response_.call_acks()) counts_.rejected += ack.code() != 0 ? 1U : 0U;
     if (options_.tokens_per_second > 0) SendDue();
   }
   StartRead(&response_);
