@@ -113,7 +113,7 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   // of its own; calls `done` when none is left, at the latest when the window is over.
   void Drain(absl::Duration window, absl::AnyInvocable<void()> done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
-  // Ends all streams at once.
+  // Ends all streams at once, and asks the log nothing more: it may be destroyed before the hub.
   void EndAll(EndReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // A reconnection time for one client.
@@ -292,7 +292,8 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   std::string OldestId() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   loop::EventLoop* const loop_;
-  log::EventLog* const log_;
+  // nullptr from EndAll on.
+  log::EventLog* log_ ABSL_GUARDED_BY(loop_);
   StoreReader* const store_;
   const HubOptions options_;
   HubMetrics metrics_;

@@ -43,6 +43,7 @@ void Hub::EndAll(EndReason reason) {
   while (!all_.empty()) {
     End(all_.front(), reason);
   }
+  log_ = nullptr;
 }
 
 void Hub::AdvanceDrain() {

@@ -195,7 +195,8 @@ void Hub::End(Subscription& subscription, EndReason reason) {
 // --- Cursors that are ahead of this replica.
 
 void Hub::AskForBounds() {
-  if (is_asking_for_bounds_ || epoch_ == 0 || (store_ == nullptr && waiting_.empty() && asked_for_.empty())) {
+  if (log_ == nullptr || is_asking_for_bounds_ || epoch_ == 0 ||
+      (store_ == nullptr && waiting_.empty() && asked_for_.empty())) {
     return;
   }
   is_asking_for_bounds_ = true;
