@@ -45,17 +45,11 @@ class CallsDirector {
   std::vector<std::string> Run();
 
  private:
-  struct Pending {
-    absl::Time at;
-    Fault fault;
-  };
-
   void StartWorkers();
   void StartReaders();
   void Strike(const Fault& fault);
   void CutClients();
   void Pass(absl::Time end);
-  void EndWhatIsDue();
   bool WaitUntilQuiet();
   bool IsQuiet() const;
   void Report();
@@ -69,7 +63,6 @@ class CallsDirector {
   CallsLedger ledger_;
   std::vector<std::unique_ptr<CallWorker>> workers_;
   std::vector<std::unique_ptr<CallReader>> readers_;
-  std::vector<Pending> pending_;
   size_t struck_ = 0;
   absl::Time report_at_ = began_ + kReportInterval;
 };
@@ -91,7 +84,7 @@ std::vector<std::string> CallsDirector::Run() {
     }
     Strike(fault);
   }
-  while (!pending_.empty()) {
+  while (!world_.IsWhole()) {
     Pass(absl::Now() + kTick);
   }
   const bool is_quiet = WaitUntilQuiet();
@@ -103,18 +96,10 @@ std::vector<std::string> CallsDirector::Run() {
     held += worker->held();
   }
   workers_.clear();
-  if (const std::string dead = world_.FindDead(); !dead.empty()) {
-    violations.push_back(dead);
-  }
   if (!is_quiet) {
     violations.push_back(absl::StrCat("not everything came in time; workers work on ", held, " calls"));
   }
-  if (std::string reports = world_.SanitizerReports(); !reports.empty()) {
-    violations.push_back(std::move(reports));
-  }
-  if (!violations.empty()) {
-    violations.push_back(world_.LogTails());
-  }
+  world_.Judge(&violations);
   return violations;
 }
 
@@ -127,10 +112,7 @@ void CallsDirector::StartWorkers() {
 }
 
 void CallsDirector::StartReaders() {
-  absl::Duration length;
-  for (const Fault& fault : schedule_) {
-    length += fault.pause;
-  }
+  const absl::Duration length = LengthOf(schedule_);
   for (size_t i = 0; i < options_.calls; ++i) {
     const auto kind = CallReader::KindOf(random_());
     readers_.push_back(std::make_unique<CallReader>(
@@ -146,13 +128,7 @@ void CallsDirector::StartReaders() {
 }
 
 void CallsDirector::Strike(const Fault& fault) {
-  // What failed before is whole again: the schedule says so, and a start may have taken longer than it thinks.
-  for (Pending& pending : pending_) {
-    if (pending.fault.target == fault.target && (pending.fault.index == fault.index || fault.target == Target::kNats)) {
-      pending.at = absl::InfinitePast();
-    }
-  }
-  EndWhatIsDue();
+  world_.MakeWayFor(fault);
   Say(TextOf(fault));
   ++struck_;
   const absl::Time begin = absl::Now();
@@ -162,7 +138,6 @@ void CallsDirector::Strike(const Fault& fault) {
     return;
   }
   world_.Begin(fault);
-  pending_.push_back({.at = absl::Now() + fault.lasts, .fault = fault});
   // A drain has lasted until now.
   ledger_.NoteFault(begin, absl::Now() - begin + fault.lasts);
 }
@@ -184,25 +159,12 @@ void CallsDirector::CutClients() {
 
 void CallsDirector::Pass(absl::Time end) {
   for (absl::Time now = absl::Now(); now < end; now = absl::Now()) {
-    EndWhatIsDue();
+    world_.EndWhatIsDue();
     if (now >= report_at_) {
       report_at_ = now + kReportInterval;
       Report();
     }
     absl::SleepFor(std::min(kTick, end - now));
-  }
-}
-
-void CallsDirector::EndWhatIsDue() {
-  for (size_t i = 0; i < pending_.size();) {
-    if (pending_[i].at > absl::Now()) {
-      ++i;
-      continue;
-    }
-    const Fault fault = pending_[i].fault;
-    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
-    world_.End(fault);  // which may take its time: more may be due by then
-    i = 0;
   }
 }
 

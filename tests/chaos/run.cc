@@ -33,14 +33,6 @@ constexpr uint64_t kBackendsDieOneIn = 6;
 // Just before a fault much is published at once, so that it strikes in the middle.
 constexpr int64_t kBurstLeadMaxMs = 30;
 
-absl::Duration LengthOf(const std::vector<Fault>& schedule) {
-  absl::Duration length;
-  for (const Fault& fault : schedule) {
-    length += fault.pause;
-  }
-  return length;
-}
-
 std::vector<std::vector<std::string>> PatternsOf(const std::vector<StreamPlan>& plans) {
   std::vector<std::vector<std::string>> patterns;
   for (const StreamPlan& plan : plans) {
@@ -57,17 +49,11 @@ class Director {
   std::vector<std::string> Run();
 
  private:
-  struct Pending {
-    absl::Time at;
-    Fault fault;
-  };
-
   void StartBackends();
   void Strike(const Fault& fault);
   void CutClients();
   // Lets time pass until `end`: ends what is due, lets so many events be published evenly, reports.
   void Pass(absl::Time end, size_t events);
-  void EndWhatIsDue();
   void Publish(size_t events);
   bool WaitUntilQuiet();
   void Report();
@@ -84,7 +70,6 @@ class Director {
   std::vector<size_t> connects_;  // by stream
   std::unique_ptr<test::StreamFleet> fleet_;
   std::vector<std::unique_ptr<Backend>> backends_;
-  std::vector<Pending> pending_;
   size_t struck_ = 0;
   absl::Time report_at_ = began_ + kReportInterval;
 };
@@ -132,7 +117,7 @@ std::vector<std::string> Director::Run() {
     absl::SleepFor(absl::Milliseconds(static_cast<int64_t>(random_() % kBurstLeadMaxMs)));
     Strike(fault);
   }
-  while (!pending_.empty()) {
+  while (!world_.IsWhole()) {
     Pass(absl::Now() + kTick, 0);
   }
   const bool is_quiet = WaitUntilQuiet();
@@ -140,18 +125,10 @@ std::vector<std::string> Director::Run() {
   backends_.clear();
   fleet_ = nullptr;
   std::vector<std::string> violations = ledger_.Check();
-  if (const std::string dead = world_.FindDead(); !dead.empty()) {
-    violations.push_back(dead);
-  }
   if (!is_quiet) {
     violations.emplace_back("not everything came in time");
   }
-  if (std::string reports = world_.SanitizerReports(); !reports.empty()) {
-    violations.push_back(std::move(reports));
-  }
-  if (!violations.empty()) {
-    violations.push_back(world_.LogTails());
-  }
+  world_.Judge(&violations);
   return violations;
 }
 
@@ -168,13 +145,7 @@ void Director::StartBackends() {
 }
 
 void Director::Strike(const Fault& fault) {
-  // What failed before is whole again: the schedule says so, and a start may have taken longer than it thinks.
-  for (Pending& pending : pending_) {
-    if (pending.fault.target == fault.target && (pending.fault.index == fault.index || fault.target == Target::kNats)) {
-      pending.at = absl::InfinitePast();
-    }
-  }
-  EndWhatIsDue();
+  world_.MakeWayFor(fault);
   Say(TextOf(fault));
   ++struck_;
   if (fault.target == Target::kClients) {
@@ -182,7 +153,6 @@ void Director::Strike(const Fault& fault) {
     return;
   }
   world_.Begin(fault);
-  pending_.push_back({.at = absl::Now() + fault.lasts, .fault = fault});
 }
 
 void Director::CutClients() {
@@ -200,7 +170,7 @@ void Director::Pass(absl::Time end, size_t events) {
   const absl::Time begin = absl::Now();
   size_t published = 0;
   for (absl::Time now = begin; now < end; now = absl::Now()) {
-    EndWhatIsDue();
+    world_.EndWhatIsDue();
     const auto due = static_cast<size_t>(static_cast<double>(events) * absl::FDivDuration(now - begin, end - begin));
     Publish(due - published);
     published = due;
@@ -211,19 +181,6 @@ void Director::Pass(absl::Time end, size_t events) {
     absl::SleepFor(std::min(kTick, end - now));
   }
   Publish(events - published);
-}
-
-void Director::EndWhatIsDue() {
-  for (size_t i = 0; i < pending_.size();) {
-    if (pending_[i].at > absl::Now()) {
-      ++i;
-      continue;
-    }
-    const Fault fault = pending_[i].fault;
-    pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
-    world_.End(fault);  // which may take its time: more may be due by then
-    i = 0;
-  }
 }
 
 void Director::Publish(size_t events) {

@@ -119,4 +119,12 @@ std::vector<Fault> MakeSchedule(uint64_t seed, const Parts& parts, size_t count,
   return schedule;
 }
 
+absl::Duration LengthOf(const std::vector<Fault>& schedule) {
+  absl::Duration length;
+  for (const Fault& fault : schedule) {
+    length += fault.pause;
+  }
+  return length;
+}
+
 }  // namespace bridge::chaos

@@ -53,4 +53,7 @@ struct Parts {
 // `only` leaves the kinds of fault whose name begins so, such as "freeze nats"; aborts the program where there is none.
 std::vector<Fault> MakeSchedule(uint64_t seed, const Parts& parts, size_t count, const std::string& only = "");
 
+// From the beginning to the last fault.
+absl::Duration LengthOf(const std::vector<Fault>& schedule);
+
 }  // namespace bridge::chaos

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
 #include "tests/support/raw_http.h"
 #include "tests/support/steady_port.h"
 
@@ -124,16 +125,42 @@ bool World::IsReady(size_t bridge) const {
   return test::Fetch(bridges_[bridge]->admin_port(), "GET", "/readyz").status == 200;
 }
 
+void World::MakeWayFor(const Fault& fault) {
+  for (OpenFault& open : open_faults_) {
+    if (open.fault.target == fault.target && (open.fault.index == fault.index || fault.target == Target::kNats)) {
+      open.ends_at = absl::InfinitePast();
+    }
+  }
+  EndWhatIsDue();
+}
+
 void World::Begin(const Fault& fault) {
   switch (fault.target) {
     case Target::kBridge:
-      return BeginOnBridge(fault);
+      BeginOnBridge(fault);
+      break;
     case Target::kNats:
-      return BeginOnNats(fault);
+      BeginOnNats(fault);
+      break;
     case Target::kLink:
-      return BeginOnLink(fault);
+      BeginOnLink(fault);
+      break;
     case Target::kClients:
       return;
+  }
+  open_faults_.push_back({.ends_at = absl::Now() + fault.lasts, .fault = fault});
+}
+
+void World::EndWhatIsDue() {
+  for (size_t i = 0; i < open_faults_.size();) {
+    if (open_faults_[i].ends_at > absl::Now()) {
+      ++i;
+      continue;
+    }
+    const Fault fault = open_faults_[i].fault;
+    open_faults_.erase(open_faults_.begin() + static_cast<std::ptrdiff_t>(i));
+    End(fault);  // which may take its time: more may be due by then
+    i = 0;
   }
 }
 
@@ -205,6 +232,18 @@ std::string World::FindDead() {
     }
   }
   return dead;
+}
+
+void World::Judge(std::vector<std::string>* violations) {
+  if (std::string dead = FindDead(); !dead.empty()) {
+    violations->push_back(std::move(dead));
+  }
+  if (std::string reports = SanitizerReports(); !reports.empty()) {
+    violations->push_back(std::move(reports));
+  }
+  if (!violations->empty()) {
+    violations->push_back(LogTails());
+  }
 }
 
 std::string World::LogTails() const {

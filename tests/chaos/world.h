@@ -45,19 +45,31 @@ class World {
   std::vector<uint16_t> http_ports() const;
   std::vector<std::string> grpc_targets() const;
 
-  // A fault begins, and what lasts ends. Not those on Target::kClients.
+  // Before a fault begins: ends what is due, and what has failed before and has to be whole. The schedule says so, and
+  // a start may have taken longer than it thinks.
+  void MakeWayFor(const Fault& fault);
+  // A fault begins, and ends by the first EndWhatIsDue after it has lasted. Not those on Target::kClients.
   void Begin(const Fault& fault);
-  void End(const Fault& fault);
+  void EndWhatIsDue();
+  bool IsWhole() const { return open_faults_.empty(); }
 
   // The bridges that have ended by themselves, in words; empty where there is none.
   std::string FindDead();
 
   // The last lines of each process's log.
   std::string LogTails() const;
-  // What a sanitizer has reported of the bridges; empty for nothing.
-  std::string SanitizerReports() const;
+  // At the end of a run: adds what is wrong with the processes, and where anything is wrong what they have logged.
+  void Judge(std::vector<std::string>* violations);
 
  private:
+  struct OpenFault {
+    absl::Time ends_at;
+    Fault fault;
+  };
+
+  void End(const Fault& fault);
+  // What a sanitizer has reported of the bridges; empty for nothing.
+  std::string SanitizerReports() const;
   std::vector<std::string> SettingsOf(size_t bridge, LogKind log);
   bool IsReady(size_t bridge) const;
   void BeginOnBridge(const Fault& fault);
@@ -72,6 +84,7 @@ class World {
   std::vector<std::vector<std::unique_ptr<test::FaultProxy>>> links_;
   std::vector<std::unique_ptr<test::BridgeProcess>> bridges_;
   std::vector<bool> is_killed_;  // by bridge
+  std::vector<OpenFault> open_faults_;
   std::optional<NginxFront> front_;
 };
 

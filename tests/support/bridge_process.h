@@ -37,7 +37,8 @@ class BridgeProcess {
   void Signal(int signal) const;
   // The exit code, or 128 + the signal that ended it; nothing where it does not end in time.
   std::optional<int> WaitForExit(absl::Duration timeout = absl::Seconds(10));
-  // Ends it by `signal`, and starts it again on the same ports.
+  // Ends it by `signal`, and starts it again on the same ports. Aborts the test program where it ends otherwise than by
+  // the signal or with 0.
   void Stop(int signal);
   void Start();
   void Restart(int signal);
