@@ -129,6 +129,19 @@ class PublishStreamTest : public ::testing::Test {
     return worker;
   }
 
+  // The same, and takes no response.
+  std::unique_ptr<grpc::ClientReaderWriter<v1::PublishRequest, v1::PublishResponse>> ServeAndReadNothing(
+      Publisher* publisher, grpc::ClientContext* context) {
+    auto stream = publisher->Open(context);
+    v1::PublishRequest request;
+    request.mutable_serve()->set_worker_id("w");
+    request.mutable_serve()->add_names("chat");
+    request.mutable_serve()->set_max_concurrent(1000);
+    stream->Write(request);
+    EXPECT_TRUE(Eventually([&] { return calls_->metrics().workers.value() == 1; }));
+    return stream;
+  }
+
   std::optional<log::MemoryLog> log_{std::in_place, log::MemoryLog::Options{}};
   std::optional<log::MemoryLog> call_log_{std::in_place, log::MemoryLog::Options{}};
   test::RecordingFollower events_;
@@ -441,15 +454,8 @@ TEST_F(PublishStreamTest, PublishOnceHasNoPlaceForCalls) {
 TEST_F(PublishStreamTest, WhatWorkersDoNotReadIsCountedAndGivenBack) {
   Start(Has::kCalls, {}, All(), {.bytes_in_flight_max = uint64_t{1} << 30});
   Publisher publisher(target_);
-  // Reads nothing.
   grpc::ClientContext context;
-  const auto stream = publisher.Open(&context);
-  v1::PublishRequest request;
-  request.mutable_serve()->set_worker_id("w");
-  request.mutable_serve()->add_names("chat");
-  request.mutable_serve()->set_max_concurrent(1000);
-  stream->Write(request);
-  ASSERT_TRUE(Eventually([&] { return calls_->metrics().workers.value() == 1; }));
+  const auto stream = ServeAndReadNothing(&publisher, &context);
   for (int i = 0; i < 100; ++i) {
     Ask(std::string(200 << 10, 'b'));
   }
@@ -467,13 +473,7 @@ TEST_F(PublishStreamTest, AWorkerThatTakesNothingForTooLongIsCancelled) {
   Start(Has::kCalls, options, All(), {.bytes_in_flight_max = uint64_t{1} << 30});
   Publisher publisher(target_);
   grpc::ClientContext context;
-  const auto stream = publisher.Open(&context);
-  v1::PublishRequest request;
-  request.mutable_serve()->set_worker_id("w");
-  request.mutable_serve()->add_names("chat");
-  request.mutable_serve()->set_max_concurrent(1000);
-  stream->Write(request);
-  ASSERT_TRUE(Eventually([&] { return calls_->metrics().workers.value() == 1; }));
+  const auto stream = ServeAndReadNothing(&publisher, &context);
   for (int i = 0; i < 50; ++i) {
     Ask(std::string(200 << 10, 'b'));
   }
