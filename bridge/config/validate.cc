@@ -44,6 +44,12 @@ absl::Status ValidateSizes(const v1::Config& config) {
   const v1::Http& http = config.http();
   const v1::Grpc& grpc = config.grpc();
   const Named frame = {"http.max_frame_bytes", http.max_frame_bytes()};
+  const v1::Calls& calls = config.calls();
+  const Named body = {"calls.max_body_bytes", calls.max_body_bytes()};
+  for (const Named& bound : {Named{"calls.max_bytes_in_flight", calls.max_bytes_in_flight()},
+                             Named{"calls.log.max_bytes", calls.log().max_bytes()}}) {
+    RETURN_IF_ERROR(CheckOrder(body, bound, "the largest call could never be opened", FormatSize));
+  }
   const Named in_flight = {"grpc.max_bytes_in_flight", grpc.max_bytes_in_flight()};
   RETURN_IF_ERROR(CheckOrder({"grpc.max_request_bytes", grpc.max_request_bytes()}, in_flight,
                              "the largest request could never be read", FormatSize));
@@ -138,7 +144,7 @@ absl::Status ValidateAddresses(const v1::Config& config) {
 absl::Status Validate(const v1::Config& config) {
   RETURN_IF_ERROR(ValidateAddresses(config));
   RETURN_IF_ERROR(ValidateSizes(config));
-  RETURN_IF_ERROR(ValidateCalls(config));
+  RETURN_IF_ERROR(ValidateCalls(config.calls()));
   RETURN_IF_ERROR(ValidateDurations(config));
   RETURN_IF_ERROR(ValidateLog(config.log()));
   RETURN_IF_ERROR(ValidateGrpcTls(config));

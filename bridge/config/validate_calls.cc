@@ -9,7 +9,6 @@
 
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
-#include "bridge/config/value_syntax.h"
 
 namespace bridge::config {
 namespace {
@@ -33,22 +32,13 @@ absl::Status CheckHeader(const std::string& name) {
   return absl::OkStatus();
 }
 
-absl::Status CheckFits(uint64_t size, absl::string_view within, uint64_t bound) {
-  return size <= bound ? absl::OkStatus()
-                       : absl::InvalidArgumentError(absl::StrCat(
-                             within, ": ", FormatSize(bound), " is smaller than calls.max_body_bytes, which is ",
-                             FormatSize(size), ": the largest call could never be opened"));
-}
-
 }  // namespace
 
-absl::Status ValidateCalls(const v1::Config& config) {
-  const v1::Calls& calls = config.calls();
+absl::Status ValidateCalls(const v1::Calls& calls) {
   for (const std::string& name : calls.metadata()) {
     RETURN_IF_ERROR(CheckHeader(name));
   }
-  RETURN_IF_ERROR(CheckFits(calls.max_body_bytes(), "calls.max_bytes_in_flight", calls.max_bytes_in_flight()));
-  return CheckFits(calls.max_body_bytes(), "calls.log.max_bytes", calls.log().max_bytes());
+  return absl::OkStatus();
 }
 
 }  // namespace bridge::config

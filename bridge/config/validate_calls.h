@@ -6,7 +6,7 @@
 
 namespace bridge::config {
 
-// Whether the values of `calls` go together. INVALID_ARGUMENT names the key and says what to change.
-absl::Status ValidateCalls(const v1::Config& config);
+// Whether what `calls` names may be handed to workers. INVALID_ARGUMENT names the key and says what to change.
+absl::Status ValidateCalls(const v1::Calls& calls);
 
 }  // namespace bridge::config
