@@ -177,6 +177,12 @@ log::Record PresenceRecord(log::v1::ReplicaPresence presence) {
   return record;
 }
 
+std::vector<log::Record> Alone(log::Record record) {
+  std::vector<log::Record> records;
+  records.push_back(std::move(record));
+  return records;
+}
+
 absl::StatusOr<CallRecord> ParseCallRecord(const log::Record& record) {
   CallRecord what;
   if (!what.ParseFromString(record.call) || what.kind_case() == CallRecord::KIND_NOT_SET) {

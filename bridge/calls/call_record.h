@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -54,6 +55,9 @@ log::Record WorkersEndRecord(const std::string& id, AnswerPlace place, const End
 // By a replica; where it has a turn, only if nobody has claimed or released the call since then.
 log::Record EndRecord(const std::string& id, const EndOf& end, std::optional<uint32_t> turn = std::nullopt);
 log::Record PresenceRecord(log::v1::ReplicaPresence presence);
+
+// As an append of one record.
+std::vector<log::Record> Alone(log::Record record);
 
 // What a record of this log says. DATA_LOSS: nothing that a bridge has written.
 absl::StatusOr<log::v1::CallRecord> ParseCallRecord(const log::Record& record);

@@ -1,6 +1,12 @@
 #include "bridge/calls/call_types.h"
 
+#include "absl/strings/str_cat.h"
+
 namespace bridge::calls {
+
+std::string SubjectKeyOf(absl::string_view issuer, absl::string_view subject) {
+  return subject.empty() ? std::string() : absl::StrCat(issuer, "\n", subject);
+}
 
 absl::string_view NameOf(EndStatus status) {
   switch (status) {

@@ -42,6 +42,9 @@ struct Owner {
   friend bool operator==(const Owner&, const Owner&) = default;
 };
 
+// What limits.calls_per_subject counts by; empty without a subject.
+std::string SubjectKeyOf(absl::string_view issuer, absl::string_view subject);
+
 // What a browser asks.
 struct CallRequest {
   // By the grammar of topics.

@@ -15,11 +15,6 @@ uint64_t BytesOf(const CallRequest& request) {
   return bytes;
 }
 
-// As the key of a map; empty without a subject.
-std::string SubjectOf(absl::string_view issuer, absl::string_view subject) {
-  return subject.empty() ? std::string() : absl::StrCat(issuer, "\n", subject);
-}
-
 Calls::Refusal NotFound() {
   return {.kind = Calls::Refusal::Kind::kNotFound,
           .message = "there is no call with this id, or it is not yours, or its answer is no longer kept"};
@@ -111,12 +106,7 @@ void Calls::PostLookup(Lookup lookup) {
 }
 
 Calls::WorkerHandle Calls::AddWorker(std::shared_ptr<WorkerStream> stream, std::string publisher) {
-  auto worker = std::make_shared<Worker>(std::move(publisher), std::move(stream));
-  Post([worker](Calls& calls) {
-    calls.loop_->AssertOnLoop();
-    calls.workers_.insert(worker);
-  });
-  return worker;
+  return std::make_shared<Worker>(std::move(publisher), std::move(stream));
 }
 
 void Calls::SetServe(WorkerHandle worker, Serve serve) {
@@ -172,7 +162,7 @@ std::optional<Calls::Refusal> Calls::CheckMayOpen(const CallRequest& request) co
     const auto found = counts.find(key);
     return found == counts.end() ? 0 : found->second;
   };
-  const std::string subject = SubjectOf(request.owner.issuer, request.owner.subject);
+  const std::string subject = SubjectKeyOf(request.owner.issuer, request.owner.subject);
   if (options_.calls_per_subject != 0 && !subject.empty() &&
       count_of(per_subject_, subject) >= options_.calls_per_subject) {
     return Refusal{.kind = Kind::kSubjectFull,
@@ -233,15 +223,13 @@ void Calls::OpenNow(CallRequest request, Done done) {
   opening = {.done = std::move(done),
              .is_async = request.is_async,
              .address = std::move(request.address),
-             .subject = SubjectOf(request.owner.issuer, request.owner.subject),
+             .subject = SubjectKeyOf(request.owner.issuer, request.owner.subject),
              .bytes = bytes};
   ++open_count_;
   bytes_in_flight_ += bytes;
   ++per_subject_[opening.subject];
   ++per_address_[opening.address];
-  std::vector<log::Record> records;
-  records.push_back(std::move(record));
-  Append(std::move(records), [id](Calls& calls, const absl::Status& status) {
+  Append(Alone(std::move(record)), [id](Calls& calls, const absl::Status& status) {
     calls.loop_->AssertOnLoop();
     if (!status.ok()) {
       calls.FailOpening(id, status);
@@ -361,10 +349,9 @@ void Calls::CancelSlot(Slot& slot, Done done) {
     done(ViewOf(slot, Access::kLook));
     return;
   }
-  std::vector<log::Record> records;
-  records.push_back(StopRecord(slot.state.id(), StopReason::kClient, "cancelled by the client"));
-  Append(std::move(records), [id = slot.state.id(), answer = std::move(done)](Calls& calls,
-                                                                              const absl::Status& status) mutable {
+  log::Record stop = StopRecord(slot.state.id(), StopReason::kClient, "cancelled by the client");
+  Append(Alone(std::move(stop)), [id = slot.state.id(), answer = std::move(done)](Calls& calls,
+                                                                                  const absl::Status& status) mutable {
     calls.loop_->AssertOnLoop();
     Slot* const found = calls.Find(id);
     if (!status.ok()) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +18,6 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -35,9 +33,9 @@
 #include "bridge/calls/worker.h"
 #include "bridge/calls/worker_stream.h"
 #include "bridge/log/event_log.h"
+#include "bridge/log/follow_budget.h"
 #include "bridge/log/position.h"
 #include "bridge/loop/event_loop.h"
-#include "bridge/topic/pattern.h"
 
 namespace bridge::calls {
 
@@ -187,6 +185,8 @@ class Calls final : public log::Follower {
     std::vector<Sent> sent;
   };
 
+  // Something that came from the log, in its order.
+  using Arrival = absl::AnyInvocable<void(Calls&)>;
   using Entries = std::vector<log::Entry>;
   using Counts = absl::flat_hash_map<std::string, size_t>;
   static void Uncount(Counts& counts, const std::string& key);
@@ -197,6 +197,7 @@ class Calls final : public log::Follower {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteReaderGone(std::string call_id);
   void PostLookup(Lookup lookup);
+  void PostArrival(Arrival arrival);
 
   // --- Opening (calls.cc).
   std::optional<Refusal> CheckMayOpen(const CallRequest& request) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -211,8 +212,10 @@ class Calls final : public log::Follower {
   void CancelSlot(Slot& slot, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Following (calls_records.cc).
-  void TakeEntries() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeArrivals() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeEntries(Entries entries, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void TakeEntry(log::Entry& entry, Entries* answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteKept(Slot& slot, uint64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void TakeOpen(log::Entry& entry, log::v1::CallOpen open) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteClaim(Slot& slot, const log::v1::CallClaim& claim, bool is_valid, bool was_claimed)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -224,15 +227,12 @@ class Calls final : public log::Follower {
   void NoteEnded(Slot& slot, const log::v1::CallEnd& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // It has no claim any more.
   void Unclaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // It waits for a worker, or does no longer.
   void Enqueue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Dequeue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteUnacked(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AckFollowed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void RunHeadTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Another replica has written a record just now.
   void Hear(const std::string& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NotePresence(const log::v1::ReplicaPresence& presence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ForgetKey(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -246,7 +246,6 @@ class Calls final : public log::Follower {
   void TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Adds the records that it makes.
   void TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteAppended(const WorkerHandle& worker, const std::vector<Sent>& sent, const absl::Status& status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -263,14 +262,13 @@ class Calls final : public log::Follower {
   void RemoveNow(const WorkerHandle& worker, Leave leave) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Attach(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Detach(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Gives the call to a worker of this replica that has room.
   bool MayClaim() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
     return is_caught_up_ && !(is_draining_ && options_.is_log_durable);
   }
+  // Gives the call to a worker of this replica that has room.
   void Assign(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AssignWaitingTo(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ClaimFor(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // The same for a slot whose worker is attached.
   void AppendClaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Its worker has it already, and comes here with it.
   static bool IsMoving(const Slot& slot) {
@@ -292,6 +290,10 @@ class Calls final : public log::Follower {
   base::MonotonicTime DeadlineOf(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // When the first of its records goes. REQUIRES: it has ended.
   base::MonotonicTime ForgottenAt(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // When its worker, which has it, has been silent for as long as it may.
+  base::MonotonicTime SilentTooLongAt(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // How long it has waited, and been silent and unread, is not known.
+  void CountAfresh(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // This replica sees to its deadlines.
   bool KeepsTimeOf(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   bool IsRead(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -342,15 +344,14 @@ class Calls final : public log::Follower {
   // What is posted checks that this still lives.
   const std::shared_ptr<Calls*> self_;
 
-  // Entries that the log has handed over and that have not been taken.
-  std::atomic<size_t> pending_bytes_{0};
-  std::atomic<bool> is_stalled_{false};
+  // Of entries that have not been taken.
+  log::FollowBudget budget_;
 
   absl::BitGen random_ ABSL_GUARDED_BY(loop_);
   uint64_t epoch_ ABSL_GUARDED_BY(loop_) = 0;
   uint64_t followed_ ABSL_GUARDED_BY(loop_) = 0;
   bool is_caught_up_ ABSL_GUARDED_BY(loop_) = false;
-  std::deque<Entries> inbox_ ABSL_GUARDED_BY(loop_);
+  std::deque<Arrival> inbox_ ABSL_GUARDED_BY(loop_);
   bool are_answers_stalled_ ABSL_GUARDED_BY(loop_) = false;
 
   // By the id that each of them holds.
@@ -370,8 +371,7 @@ class Calls final : public log::Follower {
   // Calls of which something has been followed, and their workers, to be acked together: before anything else is done.
   std::vector<std::pair<Slot*, WorkerHandle>> unacked_ ABSL_GUARDED_BY(loop_);
 
-  absl::flat_hash_set<WorkerHandle> workers_ ABSL_GUARDED_BY(loop_);
-  // Those that serve, by their key.
+  // Workers that serve, by their key.
   absl::flat_hash_map<std::string, WorkerHandle> serving_ ABSL_GUARDED_BY(loop_);
   // Workers that have come of late, and how many times that is still said: what is ephemeral can be lost.
   absl::flat_hash_map<std::string, int> come_ ABSL_GUARDED_BY(loop_);

@@ -115,21 +115,20 @@ void Calls::AppendClaim(Slot& slot) {
   claim.set_worker(slot.worker->key);
   claim.set_replica(replica_);
   claim.set_stream(slot.worker->number);
-  std::vector<log::Record> records;
-  records.push_back(ClaimRecord(slot.state.id(), std::move(claim)));
-  Append(std::move(records), [id = slot.state.id()](Calls& calls, const absl::Status& status) {
-    calls.loop_->AssertOnLoop();
-    Slot* const found = calls.Find(id);
-    if (status.ok() || found == nullptr || !found->is_claiming) {
-      return;
-    }
-    // It may be in the log all the same (NoteClaim sees to that).
-    if (!IsMoving(*found) || found->worker->stream == nullptr) {
-      calls.Detach(*found);
-    }
-    found->assigns_at = calls.Now() + kClaimAgain;
-    calls.Reschedule(*found);
-  });
+  Append(Alone(ClaimRecord(slot.state.id(), std::move(claim))),
+         [id = slot.state.id()](Calls& calls, const absl::Status& status) {
+           calls.loop_->AssertOnLoop();
+           Slot* const found = calls.Find(id);
+           if (status.ok() || found == nullptr || !found->is_claiming) {
+             return;
+           }
+           // It may be in the log all the same (NoteClaim sees to that).
+           if (!IsMoving(*found) || found->worker->stream == nullptr) {
+             calls.Detach(*found);
+           }
+           found->assigns_at = calls.Now() + kClaimAgain;
+           calls.Reschedule(*found);
+         });
 }
 
 // --- What the log says of claims.

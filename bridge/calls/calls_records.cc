@@ -10,9 +10,6 @@
 namespace bridge::calls {
 namespace {
 
-// What may wait to be taken before the log is stalled.
-constexpr size_t kPendingBytesMax = size_t{8} << 20;
-
 // What a record counts for beside its texts: its place in the hubs' rings and here.
 constexpr uint64_t kRecordOverheadBytes = 128;
 
@@ -21,26 +18,22 @@ uint64_t BytesOf(const log::Entry& entry) {
   return kRecordOverheadBytes + record.topic.size() + record.type.size() + record.data.size() + record.call.size();
 }
 
-std::string SubjectOf(const log::v1::CallOpen& open) {
-  return open.subject().empty() ? std::string() : absl::StrCat(open.issuer(), "\n", open.subject());
-}
+std::string SubjectKeyOf(const log::v1::CallOpen& open) { return calls::SubjectKeyOf(open.issuer(), open.subject()); }
 
 }  // namespace
 
 // --- On the log's thread.
 
 void Calls::OnEpoch(uint64_t epoch, uint64_t head) {
-  Post([epoch, head](Calls& calls) {
+  PostArrival([epoch, head](Calls& calls) {
     calls.loop_->AssertOnLoop();
-    calls.TakeEntries();
     calls.BeginEpoch(epoch, head);
   });
 }
 
 void Calls::OnCaughtUp() {
-  Post([](Calls& calls) {
+  PostArrival([](Calls& calls) {
     calls.loop_->AssertOnLoop();
-    calls.TakeEntries();
     calls.CatchUp();
   });
 }
@@ -50,20 +43,20 @@ log::Follower::Flow Calls::OnEntries(absl::Span<const log::Entry> entries) {
   for (const log::Entry& entry : entries) {
     bytes += BytesOf(entry);
   }
-  const size_t pending = pending_bytes_.fetch_add(bytes) + bytes;
-  Post([taken = Entries(entries.begin(), entries.end())](Calls& calls) mutable {
+  budget_.Add(bytes);
+  PostArrival([arrived = Entries(entries.begin(), entries.end()), bytes](Calls& calls) mutable {
     calls.loop_->AssertOnLoop();
-    calls.inbox_.push_back(std::move(taken));
-    calls.TakeEntries();
+    calls.TakeEntries(std::move(arrived), bytes);
   });
-  if (pending <= kPendingBytesMax) {
-    return Flow::kContinue;
-  }
-  is_stalled_.store(true);
-  if (pending_bytes_.load() <= kPendingBytesMax / 2 && is_stalled_.exchange(false)) {
-    return Flow::kContinue;  // they were taken in the meantime
-  }
-  return Flow::kStall;
+  return budget_.Judge();
+}
+
+void Calls::PostArrival(Arrival arrival) {
+  Post([posted = std::move(arrival)](Calls& calls) mutable {
+    calls.loop_->AssertOnLoop();
+    calls.inbox_.push_back(std::move(posted));
+    calls.TakeArrivals();
+  });
 }
 
 // --- On the loop.
@@ -72,31 +65,32 @@ void Calls::ResumeAnswers() {
   Post([](Calls& calls) {
     calls.loop_->AssertOnLoop();
     calls.are_answers_stalled_ = false;
-    calls.TakeEntries();
+    calls.TakeArrivals();
   });
 }
 
-void Calls::TakeEntries() {
+void Calls::TakeArrivals() {
   while (!inbox_.empty() && !are_answers_stalled_) {
-    Entries entries = std::move(inbox_.front());
+    Arrival arrival = std::move(inbox_.front());
     inbox_.pop_front();
-    Entries answers;
-    size_t bytes = 0;
-    for (log::Entry& entry : entries) {
-      bytes += BytesOf(entry);
-      followed_ = std::max(followed_, entry.sequence);
-      TakeEntry(entry, &answers);
-    }
-    if (!answers.empty() && answers_->OnEntries(answers) == Flow::kStall) {
-      are_answers_stalled_ = true;
-    }
-    AckFollowed();
-    const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
-    if (pending <= kPendingBytesMax / 2 && is_stalled_.exchange(false) && log_ != nullptr) {
-      log_->ResumeFollow();
-    }
+    arrival(*this);
   }
   RunHeadTasks();
+}
+
+void Calls::TakeEntries(Entries entries, size_t bytes) {
+  Entries answers;
+  for (log::Entry& entry : entries) {
+    followed_ = std::max(followed_, entry.sequence);
+    TakeEntry(entry, &answers);
+  }
+  if (!answers.empty() && answers_->OnEntries(answers) == Flow::kStall) {
+    are_answers_stalled_ = true;
+  }
+  AckFollowed();
+  if (budget_.Take(bytes) && log_ != nullptr) {
+    log_->ResumeFollow();
+  }
 }
 
 void Calls::RunHeadTasks() {
@@ -127,17 +121,15 @@ void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
     }
     return;
   }
-  log_bytes_ += BytesOf(entry);
   if (what.kind_case() == log::v1::CallRecord::kOpen) {
     TakeOpen(entry, std::move(*what.mutable_open()));
     return;
   }
   Slot* const slot = Find(entry.record.topic);
   if (slot == nullptr) {
-    log_bytes_ -= BytesOf(entry);
     return;  // of a call that is forgotten, or of an open that was void
   }
-  slot->log_bytes += BytesOf(entry);
+  NoteKept(*slot, BytesOf(entry));
   const bool was_claimed = slot->state.is_claimed();
   const bool is_valid = slot->state.Apply(what, entry);
   switch (what.kind_case()) {
@@ -173,6 +165,11 @@ void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
       break;
   }
   Reschedule(*slot);
+}
+
+void Calls::NoteKept(Slot& slot, uint64_t bytes) {
+  slot.log_bytes += bytes;
+  log_bytes_ += bytes;
   metrics_.log_bytes.Set(log_bytes_);
 }
 
@@ -187,26 +184,24 @@ void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
   const bool has_key = !open.key_fingerprint().empty();
   if (const auto same = has_key ? keys_.find(open.key_fingerprint()) : keys_.end(); same != keys_.end()) {
     // Another one with this key stands before it in the log.
-    log_bytes_ -= BytesOf(entry);
     if (opening.has_value()) {
       opening->done(Join(*same->second, open.body_fingerprint(), opening->is_async));
     }
     return;
   }
   if (slots_.contains(id)) {
-    log_bytes_ -= BytesOf(entry);
     return;
   }
   Call state(id, entry.sequence, std::move(open));
   auto owned = std::make_unique<Slot>(this, std::move(state), Now());
   Slot& slot = *owned;
   slots_.emplace(slot.state.id(), std::move(owned));
-  slot.log_bytes = BytesOf(entry);
+  NoteKept(slot, BytesOf(entry));
   Hear(slot.state.request().replica());
   slot.opened_at -= std::max(loop_->now() - entry.received, base::MonotonicClock::duration::zero());
   ++open_count_;
   metrics_.open.Set(open_count_);
-  ++per_subject_[SubjectOf(slot.state.request())];
+  ++per_subject_[SubjectKeyOf(slot.state.request())];
   slot.held_body_bytes = slot.state.request().body().size();
   bytes_in_flight_ += slot.held_body_bytes;
   if (has_key) {
@@ -266,7 +261,7 @@ void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end) {
   slot.held_body_bytes = 0;
   --open_count_;
   metrics_.open.Set(open_count_);
-  Uncount(per_subject_, SubjectOf(slot.state.request()));
+  Uncount(per_subject_, SubjectKeyOf(slot.state.request()));
   if (!slot.address.empty()) {
     Uncount(per_address_, slot.address);
     slot.address.clear();
@@ -366,21 +361,11 @@ void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
 void Calls::CatchUp() {
   answers_->OnCaughtUp();
   is_caught_up_ = true;
-  // What was going on before this process, or while it did not know: time counts afresh.
-  const base::MonotonicTime now = Now();
+  // What was going on before this process, or while it did not know.
   for (const auto& [id, slot] : slots_) {
-    if (slot->state.is_ended()) {
-      continue;
+    if (!slot->state.is_ended()) {
+      CountAfresh(*slot);
     }
-    slot->waits_since = now;
-    slot->active_at = now;
-    if (!IsRead(*slot)) {
-      slot->unread_since = now;
-    }
-    if (slot->state.is_claimed() && slot->worker == nullptr) {
-      slot->worker_lost_at = now;
-    }
-    Reschedule(*slot);
   }
   std::vector<WorkerHandle> workers;
   for (const auto& [key, worker] : serving_) {

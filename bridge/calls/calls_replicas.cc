@@ -71,25 +71,14 @@ void Calls::Tick() {
 }
 
 void Calls::TakeOverFromReplicas() {
-  const MonotonicTime now = Now();
   for (const auto& [id, slot] : slots_) {
     if (slot->state.is_ended()) {
       continue;
     }
     NoteReaders(*slot);  // one of them may have been the last that had any
-    if (slot->state.replica() == replica_ || !KeepsTimeOf(*slot)) {
-      continue;
+    if (slot->state.replica() != replica_ && KeepsTimeOf(*slot)) {
+      CountAfresh(*slot);
     }
-    slot->waits_since = now;
-    slot->active_at = now;
-    slot->stopped_at = now;
-    if (slot->state.is_claimed() && slot->worker == nullptr) {
-      slot->worker_lost_at = now;
-    }
-    if (!IsRead(*slot)) {
-      slot->unread_since = now;
-    }
-    Reschedule(*slot);
   }
 }
 
@@ -130,9 +119,7 @@ void Calls::SayPresence() {
   });
   presence_at_ = loop_->now();
   is_presence_due_ = false;
-  std::vector<log::Record> records;
-  records.push_back(PresenceRecord(std::move(presence)));
-  Append(std::move(records), [](Calls&, const absl::Status&) {});
+  Append(Alone(PresenceRecord(std::move(presence))), [](Calls&, const absl::Status&) {});
 }
 
 void Calls::NotePresence(const log::v1::ReplicaPresence& presence) {

@@ -44,6 +44,24 @@ MonotonicTime Calls::ForgottenAt(const Slot& slot) const {
   return std::max(slot.opened_at + Chrono(options_.max_duration), slot.ended_at) + Chrono(options_.history);
 }
 
+MonotonicTime Calls::SilentTooLongAt(const Slot& slot) const {
+  return slot.active_at + Chrono(slot.state.next_index() == 0 ? options_.first_event_timeout : options_.idle_timeout);
+}
+
+void Calls::CountAfresh(Slot& slot) {
+  const MonotonicTime now = Now();
+  slot.waits_since = now;
+  slot.active_at = now;
+  slot.stopped_at = now;
+  if (!IsRead(slot)) {
+    slot.unread_since = now;
+  }
+  if (slot.state.is_claimed() && slot.worker == nullptr) {
+    slot.worker_lost_at = now;
+  }
+  Reschedule(slot);
+}
+
 bool Calls::KeepsTimeOf(const Slot& slot) const {
   return !options_.has_replicas || slot.state.replica() == replica_ || !replicas_.IsThere(slot.state.replica());
 }
@@ -95,7 +113,7 @@ std::optional<MonotonicTime> Calls::NextDeadline(const Slot& slot) const {
   } else if (HasLostWorker(slot)) {
     consider(*slot.worker_lost_at + Chrono(options_.worker_grace));
   } else {
-    consider(slot.active_at + Chrono(call.next_index() == 0 ? options_.first_event_timeout : options_.idle_timeout));
+    consider(SilentTooLongAt(slot));
   }
   const int on_disconnect = call.request().on_disconnect();
   if (slot.unread_since.has_value() && on_disconnect != static_cast<int>(OnDisconnect::kContinue)) {
@@ -162,10 +180,7 @@ void Calls::OnTimeOf(Slot& slot) {
 }
 
 void Calls::StopUnread(Slot& slot, MonotonicTime now) {
-  const bool is_silent = slot.state.is_claimed() && !HasLostWorker(slot) &&
-                         now >= slot.active_at + Chrono(slot.state.next_index() == 0 ? options_.first_event_timeout
-                                                                                     : options_.idle_timeout);
-  if (is_silent) {
+  if (slot.state.is_claimed() && !HasLostWorker(slot) && now >= SilentTooLongAt(slot)) {
     StopSilent(slot);
   } else {
     StopCall(slot, StopReason::kAbandoned, "nobody reads the answer");
@@ -195,16 +210,12 @@ void Calls::Decide(Slot& slot, std::vector<log::Record> records) {
 
 void Calls::StopCall(Slot& slot, StopReason reason, absl::string_view message) {
   if (!slot.is_deciding && !slot.state.stop().has_value()) {
-    std::vector<log::Record> records;
-    records.push_back(StopRecord(slot.state.id(), reason, message));
-    Decide(slot, std::move(records));
+    Decide(slot, Alone(StopRecord(slot.state.id(), reason, message)));
   }
 }
 
 void Calls::EndCall(Slot& slot, const EndOf& end, std::optional<uint32_t> turn) {
-  std::vector<log::Record> records;
-  records.push_back(EndRecord(slot.state.id(), end, turn));
-  Decide(slot, std::move(records));
+  Decide(slot, Alone(EndRecord(slot.state.id(), end, turn)));
 }
 
 void Calls::LoseWorker(Slot& slot, absl::string_view why) {
@@ -215,9 +226,7 @@ void Calls::LoseWorker(Slot& slot, absl::string_view why) {
   if (call.stop().has_value()) {
     EndCall(slot, {.status = StatusAfter(*call.stop()), .message = call.stop_message()});
   } else if (call.next_index() == 0 && slot.appended_index == 0 && call.attempt() < options_.attempts_max) {
-    std::vector<log::Record> records;
-    records.push_back(ReleaseRecord(call.id(), call.attempt(), call.turn()));
-    Decide(slot, std::move(records));
+    Decide(slot, Alone(ReleaseRecord(call.id(), call.attempt(), call.turn())));
   } else {
     EndCall(slot, {.status = EndStatus::kWorkerLost, .message = std::string(why)}, call.turn());
   }

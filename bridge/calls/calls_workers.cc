@@ -45,7 +45,6 @@ void Calls::ServeNow(const WorkerHandle& worker, Serve serve) {
   if (current != worker) {
     if (current != nullptr && current->stream != nullptr) {
       std::exchange(current->stream, nullptr)->OnReplaced();
-      workers_.erase(current);
     }
     current = worker;
     worker->number = NextStream();
@@ -129,7 +128,6 @@ void Calls::RemoveServing(const WorkerHandle& worker) {
 
 void Calls::RemoveNow(const WorkerHandle& worker, Leave leave) {
   worker->stream = nullptr;
-  workers_.erase(worker);
   RemoveServing(worker);
   const auto claimed = claims_.find(worker->key);
   if (claimed == claims_.end()) {

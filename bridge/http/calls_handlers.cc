@@ -3,10 +3,10 @@
 #include <utility>
 #include <variant>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 
+#include "bridge/calls/call_record.h"
 #include "bridge/http/exchange.h"
 #include "bridge/http/json_body.h"
 #include "bridge/http/problem.h"
@@ -22,8 +22,6 @@ using calls::Calls;
 
 constexpr absl::string_view kPrefix = "/calls/";
 constexpr absl::string_view kMethods = "GET, HEAD, POST, DELETE, OPTIONS";
-// Of a call: 128 bits in base64url.
-constexpr size_t kIdBytes = 22;
 
 calls::Owner OwnerOf(const Client& client) {
   return {.issuer = client.identity->issuer, .subject = client.identity->subject};
@@ -291,11 +289,11 @@ std::optional<Client> CallsHandlers::IdentifyOwner(const httplib::Request& reque
 }
 
 bool CallsHandlers::HasCallId(httplib::Response* response) {
-  const absl::string_view segment = Exchange::Current().segment;
-  if (segment.size() == kIdBytes && !absl::StrContains(segment, '.')) {
+  if (calls::IsCallId(Exchange::Current().segment)) {
     return true;
   }
-  Refuse({.status = 404, .detail = absl::StrCat("this is not the id of a call, which has ", kIdBytes, " characters")},
+  Refuse({.status = 404,
+          .detail = absl::StrCat("this is not the id of a call, which has ", calls::kCallIdBytes, " characters")},
          response);
   return false;
 }

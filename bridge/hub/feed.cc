@@ -40,24 +40,16 @@ log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
     batch->bytes += frame->footprint_bytes();
     batch->frames.push_back(std::move(frame));
   }
-  const size_t pending = pending_bytes_.fetch_add(batch->bytes) + batch->bytes;
+  budget_.Add(batch->bytes);
   for (FrameSink* sink : sinks_) {
     sink->PostFrames(batch);
   }
   batch.reset();
-  if (pending <= kBytesMax) {
-    return Flow::kContinue;
-  }
-  is_stalled_.store(true);
-  if (pending_bytes_.load() <= kBytesMax / 2 && is_stalled_.exchange(false)) {
-    return Flow::kContinue;  // they were taken in the meantime
-  }
-  return Flow::kStall;
+  return budget_.Judge();
 }
 
 void Feed::NoteTaken(size_t bytes) {
-  const size_t pending = pending_bytes_.fetch_sub(bytes) - bytes;
-  if (pending <= kBytesMax / 2 && is_stalled_.exchange(false)) {
+  if (budget_.Take(bytes)) {
     const absl::MutexLock lock(&mutex_);
     if (resume_ != nullptr) {
       resume_();

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "absl/types/span.h"
 
 #include "bridge/log/event_log.h"
+#include "bridge/log/follow_budget.h"
 #include "bridge/sse/frame.h"
 
 namespace bridge::hub {
@@ -47,9 +47,6 @@ class FrameSink {
 // Called on the log's thread, or by who follows the log in front of it. The sinks outlive it, and it outlives the log.
 class Feed final : public log::Follower {
  public:
-  // What the hubs may have before them that they have not taken.
-  static constexpr size_t kBytesMax = size_t{8} << 20;
-
   void OnEpoch(uint64_t epoch, uint64_t head) override;
   void OnCaughtUp() override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
@@ -72,10 +69,8 @@ class Feed final : public log::Follower {
   std::vector<FrameSink*> sinks_;
   uint64_t epoch_ = 0;
 
-  std::atomic<size_t> pending_bytes_{0};
-  // Sequentially consistent, both: either the log's thread sees that bytes were taken, or the hub's thread sees the
-  // stall.
-  std::atomic<bool> is_stalled_{false};
+  // Of frames that the hubs have before them.
+  log::FollowBudget budget_;
 };
 
 }  // namespace bridge::hub

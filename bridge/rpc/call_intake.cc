@@ -4,12 +4,12 @@
 #include <string>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 
 #include "bridge/base/annotated.h"
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
+#include "bridge/calls/call_record.h"
 #include "bridge/topic/topic.h"
 
 namespace bridge::rpc {
@@ -63,13 +63,10 @@ absl::Status CheckUnset(const v1::Event& event) {
 }  // namespace
 
 absl::Status CheckCallId(absl::string_view call_id) {
-  const bool is_id = call_id.size() == kCallIdBytes && std::ranges::all_of(call_id, [](char byte) {
-                       return absl::ascii_isalnum(static_cast<unsigned char>(byte)) || byte == '_' || byte == '-';
-                     });
-  return is_id
+  return calls::IsCallId(call_id)
              ? absl::OkStatus()
              : absl::InvalidArgumentError(absl::StrCat("call_id ", base::Quoted(call_id), ": is no call's; those are ",
-                                                       kCallIdBytes, " of [A-Za-z0-9_-], as they come in Call"));
+                                                       calls::kCallIdBytes, " of [A-Za-z0-9_-], as they come in Call"));
 }
 
 absl::Status CallIntake::CheckServe(const RequestOutline& outline) {

@@ -15,9 +15,6 @@
 
 namespace bridge::rpc {
 
-// The ids of calls are so long.
-inline constexpr size_t kCallIdBytes = 22;
-
 // Turns what a request says of calls into what calls::Calls takes. Thread-safe: it has no state.
 class CallIntake {
  public:

@@ -13,6 +13,7 @@
 
 #include "bridge/base/shown.h"
 #include "bridge/base/status_macros.h"
+#include "bridge/calls/call_record.h"
 #include "bridge/rpc/request_outline.h"
 #include "bridge/topic/topic.h"
 
@@ -132,7 +133,7 @@ Intake::Batch Intake::RejectAll(const grpc::ByteBuffer& bytes, const RequestOutl
   for (uint32_t i = 0; i < outline.events; ++i) {
     Reject(i, why(), &batch.ack);
   }
-  for (UpdateHead& head : UpdateHeadsOf(bytes, kCallIdBytes)) {
+  for (UpdateHead& head : UpdateHeadsOf(bytes, calls::kCallIdBytes)) {
     if (CheckCallId(head.call_id).ok()) {
       calls::CallUpdate update;
       update.call_id = std::move(head.call_id);

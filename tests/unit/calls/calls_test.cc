@@ -766,6 +766,33 @@ TEST_F(CallsTest, AreLostWithTheirLogAndNewOnesAreMade) {
   EXPECT_EQ(next.opened.epoch, 99U);
 }
 
+TEST_F(CallsTest, IsCaughtUpWithWhenWhatCameBeforeHasBeenTaken) {
+  // Handed over by the test, to one whose answers stall.
+  log_ = std::make_unique<LossyLog>(std::make_unique<log::MemoryLog>(log::MemoryLog::Options{}));
+  replicas_.push_back(std::make_unique<Replica>(log_.get(), Calls::Options()));
+  Calls& calls = *replica().calls;
+  uint64_t sequence = 0;
+  const auto hand_over = [&](log::Record record) {
+    const log::Entry entry{.sequence = ++sequence, .record = std::move(record), .received = {}};
+    calls.OnEntries(absl::MakeConstSpan(&entry, 1));
+  };
+  const std::string first = RandomCallId();
+  const std::string second = RandomCallId();
+  replica().answers.StallAt(1);
+  calls.OnEpoch(1, 0);
+  hand_over(OpenRecord(first, Chat(), "another"));
+  hand_over(EndRecord(first, {.status = EndStatus::kNoWorker}));
+  hand_over(OpenRecord(second, Chat(), "another"));
+  calls.OnCaughtUp();
+  EXPECT_EQ(KindOf(replica().Open(Chat())), Kind::kStarting);
+  EXPECT_EQ(KindOf(replica().Find(second)), Kind::kNotFound);
+  replica().answers.NeverStall();
+  replica().answers.NoteResume();
+  calls.ResumeAnswers();
+  EXPECT_EQ(KindOf(replica().Open(Chat())), Kind::kNoWorker);
+  EXPECT_TRUE(std::holds_alternative<Calls::View>(replica().Find(second)));
+}
+
 // --- Two replicas.
 
 TEST_F(CallsTest, IsAnsweredByAWorkerOfAnotherReplica) {
