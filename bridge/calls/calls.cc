@@ -56,16 +56,17 @@ void Calls::Post(absl::AnyInvocable<void(Calls&)> task) {
   });
 }
 
-void Calls::Append(std::vector<log::Record> records, absl::AnyInvocable<void(Calls&, const absl::Status&)> done) {
+void Calls::Append(std::vector<log::Record> records, AppendTask done) {
   if (log_ == nullptr) {
     return;
   }
   // The log may answer after this has been destroyed.
   log_->Append(std::move(records), [self = self_, loop = loop_, answer = std::move(done)](
                                        const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
-    loop->Post([self, status = appended.status(), posted = std::move(answer)]() mutable {
+    auto last = appended.ok() ? absl::StatusOr<log::Position>(appended->back().position) : appended.status();
+    loop->Post([self, outcome = std::move(last), posted = std::move(answer)]() mutable {
       if (Calls* const calls = *self) {
-        posted(*calls, status);
+        posted(*calls, outcome);
       }
     });
   });
@@ -120,6 +121,13 @@ void Calls::Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::A
   Post([who = std::move(worker), what = std::move(updates), done = std::move(taken)](Calls& calls) mutable {
     calls.loop_->AssertOnLoop();
     calls.UpdateNow(who, std::move(what), std::move(done));
+  });
+}
+
+void Calls::NoteLeaving(WorkerHandle worker) {
+  Post([who = std::move(worker)](Calls& calls) {
+    calls.loop_->AssertOnLoop();
+    who->is_leaving = true;
   });
 }
 
@@ -188,10 +196,7 @@ std::optional<Calls::Refusal> Calls::CheckMayOpen(const CallRequest& request) co
 
 void Calls::OpenNow(CallRequest request, Done done) {
   using Kind = Refusal::Kind;
-  const auto refuse = [&](Refusal refusal) {
-    metrics_.refused.Add(1);
-    done(std::move(refusal));
-  };
+  const auto refuse = [&](Refusal refusal) { done(std::move(refusal)); };
   if (!is_caught_up_) {
     refuse({.kind = Kind::kStarting, .message = "this replica does not know all calls yet; try again"});
     return;
@@ -229,10 +234,10 @@ void Calls::OpenNow(CallRequest request, Done done) {
   bytes_in_flight_ += bytes;
   ++per_subject_[opening.subject];
   ++per_address_[opening.address];
-  Append(Alone(std::move(record)), [id](Calls& calls, const absl::Status& status) {
+  Append(Alone(std::move(record)), [id](Calls& calls, const absl::StatusOr<log::Position>& opened) {
     calls.loop_->AssertOnLoop();
-    if (!status.ok()) {
-      calls.FailOpening(id, status);
+    if (!opened.ok()) {
+      calls.FailOpening(id, opened.status());
     }
   });
 }
@@ -252,7 +257,6 @@ void Calls::FailOpening(const std::string& id, const absl::Status& why) {
   Opening opening = std::move(found->second);
   openings_.erase(found);
   CloseOpening(opening);
-  metrics_.refused.Add(1);
   opening.done(Refusal{.kind = Refusal::Kind::kLogAway,
                        .message = absl::StrCat("the call could not be kept: ", why.message(), "; try again")});
 }
@@ -323,7 +327,7 @@ void Calls::FindNow(Lookup lookup) {
   });
 }
 
-void Calls::AwaitHead(HeadTask task) {
+void Calls::AwaitHead(FollowTask task) {
   if (!options_.has_replicas || log_ == nullptr) {
     task(*this, absl::OkStatus());
     return;
@@ -335,13 +339,21 @@ void Calls::AwaitHead(HeadTask task) {
         return;
       }
       calls->loop_->AssertOnLoop();
-      if (head.ok() && head->newest > calls->followed_) {
-        calls->head_waits_.push_back({.awaited = head->newest, .task = std::move(posted)});
+      if (head.ok()) {
+        calls->AwaitFollowed({.epoch = head->epoch, .sequence = head->newest}, std::move(posted));
       } else {
         posted(*calls, head.status());
       }
     });
   });
+}
+
+void Calls::AwaitFollowed(log::Position position, FollowTask task) {
+  if (position.epoch == epoch_ && position.sequence > followed_) {
+    follow_waits_.push_back({.awaited = position.sequence, .task = std::move(task)});
+  } else {
+    task(*this, absl::OkStatus());
+  }
 }
 
 void Calls::CancelSlot(Slot& slot, Done done) {
@@ -350,13 +362,14 @@ void Calls::CancelSlot(Slot& slot, Done done) {
     return;
   }
   log::Record stop = StopRecord(slot.state.id(), StopReason::kClient, "cancelled by the client");
-  Append(Alone(std::move(stop)), [id = slot.state.id(), answer = std::move(done)](Calls& calls,
-                                                                                  const absl::Status& status) mutable {
+  Append(Alone(std::move(stop)), [id = slot.state.id(), answer = std::move(done)](
+                                     Calls& calls, const absl::StatusOr<log::Position>& stopped) mutable {
     calls.loop_->AssertOnLoop();
     Slot* const found = calls.Find(id);
-    if (!status.ok()) {
-      answer(Refusal{.kind = Refusal::Kind::kLogAway,
-                     .message = absl::StrCat("the cancel could not be kept: ", status.message(), "; try again")});
+    if (!stopped.ok()) {
+      answer(Refusal{
+          .kind = Refusal::Kind::kLogAway,
+          .message = absl::StrCat("the cancel could not be kept: ", stopped.status().message(), "; try again")});
     } else if (found == nullptr) {
       answer(NotFound());
     } else {

@@ -18,6 +18,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/random/random.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -49,8 +50,7 @@ class Calls final : public log::Follower {
   using Options = CallsOptions;
 
   // `answers` is handed the events of answers, in log order, as entries whose topic is the call's id; the last of a
-  // call has the type kEndType. `loop`, on which it lives, and `answers`
-  // outlive it.
+  // call has the type kEndType. `loop`, on which it lives, and `answers` outlive it.
   Calls(loop::EventLoop* loop, log::EventLog* log, log::Follower* answers, Options options);
   // On the loop. REQUIRES: the log has been destroyed, or does not call any more.
   ~Calls() override;
@@ -120,8 +120,10 @@ class Calls final : public log::Follower {
   WorkerHandle AddWorker(std::shared_ptr<WorkerStream> stream, std::string publisher);
   // Becomes a worker, or another one than before.
   void SetServe(WorkerHandle worker, Serve serve);
-  // What a request has of updates. `taken` is called when all of it is in the log, or never will be.
+  // What a request has of updates. `taken` is called when all of it has been followed and acked, or never will be.
   void Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken);
+  // It is told to go on elsewhere, with the calls that it has: from now on it is given none.
+  void NoteLeaving(WorkerHandle worker);
   // How a worker's stream ends: it half-closes (and hands back what it holds), or breaks (and may come back).
   enum class Leave { kHandsBack, kBroken };
   void RemoveWorker(WorkerHandle worker, Leave leave);
@@ -167,13 +169,15 @@ class Calls final : public log::Follower {
     absl::AnyInvocable<void(Calls&, Slot&, Done)> then;
   };
 
-  // What is done when this replica has followed what the log held when it was asked; or not OK: the log cannot say.
-  using HeadTask = absl::AnyInvocable<void(Calls&, const absl::Status&)>;
-  struct HeadWait {
+  // What is done when this replica has followed the log up to somewhere; or not OK: it cannot, the log is away.
+  using FollowTask = absl::AnyInvocable<void(Calls&, const absl::Status&)>;
+  struct FollowWait {
     // The sequence that has to be followed first.
     uint64_t awaited;
-    HeadTask task;
+    FollowTask task;
   };
+  // Is given the position of the last record, or why what was appended may not be in the log.
+  using AppendTask = absl::AnyInvocable<void(Calls&, const absl::StatusOr<log::Position>&)>;
 
   // Records of several updates, and the bytes of events that each call has among them.
   struct Sent {
@@ -193,8 +197,7 @@ class Calls final : public log::Follower {
 
   // --- Between threads.
   void Post(absl::AnyInvocable<void(Calls&)> task);
-  void Append(std::vector<log::Record> records, absl::AnyInvocable<void(Calls&, const absl::Status&)> done)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Append(std::vector<log::Record> records, AppendTask done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteReaderGone(std::string call_id);
   void PostLookup(Lookup lookup);
   void PostArrival(Arrival arrival);
@@ -208,7 +211,9 @@ class Calls final : public log::Follower {
   Outcome ViewOf(Slot& slot, Access access) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   Slot* FindOwn(absl::string_view call_id, const Owner& owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void FindNow(Lookup lookup) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void AwaitHead(HeadTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Everything that the log holds now.
+  void AwaitHead(FollowTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void AwaitFollowed(log::Position position, FollowTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CancelSlot(Slot& slot, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Following (calls_records.cc).
@@ -232,7 +237,7 @@ class Calls final : public log::Follower {
   void Dequeue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteUnacked(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AckFollowed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void RunHeadTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void RunFollowTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Hear(const std::string& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NotePresence(const log::v1::ReplicaPresence& presence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ForgetKey(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -270,10 +275,6 @@ class Calls final : public log::Follower {
   void AssignWaitingTo(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ClaimFor(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AppendClaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Its worker has it already, and comes here with it.
-  static bool IsMoving(const Slot& slot) {
-    return slot.is_claiming && slot.state.is_claimed() && slot.worker->key == slot.state.worker();
-  }
   // Its worker's stream is told to stop, where there is one.
   static void TellStop(const Slot& slot, StopReason reason);
   void HandOver(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -299,8 +300,6 @@ class Calls final : public log::Follower {
   bool IsRead(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // It is to stop as soon as nobody reads it.
   static bool StopsAtOnce(const Slot& slot);
-  // Its worker's stream is broken, and no other one of it is about to have the call.
-  static bool HasLostWorker(const Slot& slot) { return slot.worker_lost_at.has_value() && !slot.is_claiming; }
   void NoteReaders(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // When something has to be done about the call next, if nothing happens.
   std::optional<base::MonotonicTime> NextDeadline(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -383,7 +382,7 @@ class Calls final : public log::Follower {
   Replicas replicas_ ABSL_GUARDED_BY(loop_);
   bool is_presence_due_ ABSL_GUARDED_BY(loop_) = false;
   base::MonotonicTime presence_at_ ABSL_GUARDED_BY(loop_) = {};
-  std::vector<HeadWait> head_waits_ ABSL_GUARDED_BY(loop_);
+  std::vector<FollowWait> follow_waits_ ABSL_GUARDED_BY(loop_);
   // Workers that have come while the log could not be asked, with what they hold.
   std::vector<std::pair<WorkerHandle, std::vector<Serve::Held>>> untaken_ ABSL_GUARDED_BY(loop_);
 

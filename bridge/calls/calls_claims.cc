@@ -116,14 +116,14 @@ void Calls::AppendClaim(Slot& slot) {
   claim.set_replica(replica_);
   claim.set_stream(slot.worker->number);
   Append(Alone(ClaimRecord(slot.state.id(), std::move(claim))),
-         [id = slot.state.id()](Calls& calls, const absl::Status& status) {
+         [id = slot.state.id()](Calls& calls, const absl::StatusOr<log::Position>& claimed) {
            calls.loop_->AssertOnLoop();
            Slot* const found = calls.Find(id);
-           if (status.ok() || found == nullptr || !found->is_claiming) {
+           if (claimed.ok() || found == nullptr || !found->is_claiming) {
              return;
            }
            // It may be in the log all the same (NoteClaim sees to that).
-           if (!IsMoving(*found) || found->worker->stream == nullptr) {
+           if (!found->IsMoving() || found->worker->stream == nullptr) {
              calls.Detach(*found);
            }
            found->assigns_at = calls.Now() + kClaimAgain;
@@ -158,7 +158,7 @@ void Calls::NoteClaim(Slot& slot, const log::v1::CallClaim& claim, bool is_valid
     return;
   }
   NoteMovedAway(claim.worker(), claim.stream());
-  const bool comes_here = IsMoving(slot) && slot.worker->number > claim.stream();
+  const bool comes_here = slot.IsMoving() && slot.worker->number > claim.stream();
   if (!comes_here) {
     Detach(slot);
   }

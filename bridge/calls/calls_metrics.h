@@ -16,7 +16,6 @@ struct CallsMetrics {
   base::Metric workers;
   // Opened by this replica's clients.
   base::Metric opened;
-  base::Metric refused;
   // Ended, as the log says.
   std::array<base::Metric, kEndStatuses> ends;
   // Events of answers.

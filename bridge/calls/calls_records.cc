@@ -75,7 +75,7 @@ void Calls::TakeArrivals() {
     inbox_.pop_front();
     arrival(*this);
   }
-  RunHeadTasks();
+  RunFollowTasks();
 }
 
 void Calls::TakeEntries(Entries entries, size_t bytes) {
@@ -93,18 +93,13 @@ void Calls::TakeEntries(Entries entries, size_t bytes) {
   }
 }
 
-void Calls::RunHeadTasks() {
-  std::vector<HeadTask> ready;
-  for (auto it = head_waits_.begin(); it != head_waits_.end();) {
-    if (it->awaited <= followed_) {
-      ready.push_back(std::move(it->task));
-      it = head_waits_.erase(it);
-    } else {
-      ++it;
-    }
+void Calls::RunFollowTasks() {
+  std::vector<FollowWait> ready;
+  for (FollowWait& wait : std::exchange(follow_waits_, {})) {
+    (wait.awaited <= followed_ ? ready : follow_waits_).push_back(std::move(wait));
   }
-  for (HeadTask& task : ready) {
-    task(*this, absl::OkStatus());
+  for (FollowWait& wait : ready) {
+    wait.task(*this, absl::OkStatus());
   }
 }
 
@@ -249,7 +244,7 @@ void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end) {
   Dequeue(slot);
   Unclaim(slot);
   if (slot.worker != nullptr) {
-    if (IsMoving(slot) || (end.attempt() == 0 && !slot.is_claiming)) {
+    if (slot.IsMoving() || (end.attempt() == 0 && !slot.is_claiming)) {
       slot.is_unacked = false;
       TellStop(slot, StopReason::kLost);
     } else if (end.attempt() != 0) {
@@ -326,7 +321,7 @@ void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
     waiting_.clear();
     waiting_count_ = 0;
     for (const auto& [id, slot] : slots_) {
-      if (slot->worker != nullptr && (!slot->is_claiming || IsMoving(*slot))) {
+      if (slot->worker != nullptr && (!slot->is_claiming || slot->IsMoving())) {
         TellStop(*slot, StopReason::kLost);
       }
       Detach(*slot);
@@ -349,7 +344,7 @@ void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
     metrics_.queued.Set(0);
   }
   // Sequences begin anew: what waited for one of before would wait for ever.
-  for (HeadWait& wait : head_waits_) {
+  for (FollowWait& wait : follow_waits_) {
     wait.awaited = 0;
   }
   epoch_ = epoch;

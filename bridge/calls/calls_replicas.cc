@@ -46,7 +46,7 @@ void Calls::Tick() {
     TakeOverFromReplicas();
   }
   if (is_away) {
-    for (HeadWait& wait : std::exchange(head_waits_, {})) {
+    for (FollowWait& wait : std::exchange(follow_waits_, {})) {
       wait.task(*this, absl::UnavailableError("the log is away"));
     }
   }
@@ -119,7 +119,7 @@ void Calls::SayPresence() {
   });
   presence_at_ = loop_->now();
   is_presence_due_ = false;
-  Append(Alone(PresenceRecord(std::move(presence))), [](Calls&, const absl::Status&) {});
+  Append(Alone(PresenceRecord(std::move(presence))), [](Calls&, const absl::StatusOr<log::Position>&) {});
 }
 
 void Calls::NotePresence(const log::v1::ReplicaPresence& presence) {

@@ -110,7 +110,7 @@ std::optional<MonotonicTime> Calls::NextDeadline(const Slot& slot) const {
   consider(DeadlineOf(slot));
   if (!call.is_claimed()) {
     consider(slot.waits_since + Chrono(options_.queue_timeout));
-  } else if (HasLostWorker(slot)) {
+  } else if (slot.HasLostWorker()) {
     consider(*slot.worker_lost_at + Chrono(options_.worker_grace));
   } else {
     consider(SilentTooLongAt(slot));
@@ -149,7 +149,7 @@ void Calls::OnTimeOf(Slot& slot) {
   }
   if (slot.assigns_at.has_value() && now >= *slot.assigns_at) {
     slot.assigns_at.reset();
-    if (IsMoving(slot)) {
+    if (slot.IsMoving()) {
       AppendClaim(slot);
     } else {
       Assign(slot);
@@ -170,7 +170,7 @@ void Calls::OnTimeOf(Slot& slot) {
                 ? EndOf{.status = EndStatus::kNoWorker, .message = "no worker was free within calls.queue_timeout"}
                 : EndOf{.status = EndStatus::kWorkerLost, .message = "the worker was lost, and no other was free"},
             call.turn());
-  } else if (HasLostWorker(slot) && now >= *slot.worker_lost_at + Chrono(options_.worker_grace)) {
+  } else if (slot.HasLostWorker() && now >= *slot.worker_lost_at + Chrono(options_.worker_grace)) {
     LoseWorker(slot, "the worker's stream broke, and it did not come back");
   } else if (slot.unread_since.has_value()) {
     StopUnread(slot, now);
@@ -180,7 +180,7 @@ void Calls::OnTimeOf(Slot& slot) {
 }
 
 void Calls::StopUnread(Slot& slot, MonotonicTime now) {
-  if (slot.state.is_claimed() && !HasLostWorker(slot) && now >= SilentTooLongAt(slot)) {
+  if (slot.state.is_claimed() && !slot.HasLostWorker() && now >= SilentTooLongAt(slot)) {
     StopSilent(slot);
   } else {
     StopCall(slot, StopReason::kAbandoned, "nobody reads the answer");
@@ -198,10 +198,10 @@ void Calls::StopSilent(Slot& slot) {
 void Calls::Decide(Slot& slot, std::vector<log::Record> records) {
   slot.is_deciding = true;
   loop_->Cancel(slot);
-  Append(std::move(records), [id = slot.state.id()](Calls& calls, const absl::Status& status) {
+  Append(std::move(records), [id = slot.state.id()](Calls& calls, const absl::StatusOr<log::Position>& decided) {
     calls.loop_->AssertOnLoop();
     Slot* const found = calls.Find(id);
-    if (!status.ok() && found != nullptr && found->is_deciding) {
+    if (!decided.ok() && found != nullptr && found->is_deciding) {
       found->is_deciding = false;
       calls.loop_->Schedule(*found, kTryAgain);
     }

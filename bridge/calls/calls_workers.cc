@@ -208,10 +208,14 @@ void Calls::UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> update
     return;
   }
   Append(std::move(batch.records), [worker, sent = std::move(batch.sent), done = std::move(taken)](
-                                       Calls& calls, const absl::Status& status) mutable {
+                                       Calls& calls, const absl::StatusOr<log::Position>& last) mutable {
     calls.loop_->AssertOnLoop();
-    calls.NoteAppended(worker, sent, status);
-    done();
+    calls.NoteAppended(worker, sent, last.status());
+    if (!last.ok()) {
+      done();
+      return;
+    }
+    calls.AwaitFollowed(*last, [answer = std::move(done)](Calls&, const absl::Status&) mutable { answer(); });
   });
 }
 

@@ -22,6 +22,11 @@ struct Slot final : loop::Timer {
       : calls(its_calls), state(std::move(its_state)), opened_at(now), waits_since(now), active_at(now) {}
   void OnTimer() override;
 
+  // Its worker has it already, and comes here with it.
+  bool IsMoving() const { return is_claiming && state.is_claimed() && worker->key == state.worker(); }
+  // Its worker's stream is broken, and no other one of it is about to have the call.
+  bool HasLostWorker() const { return worker_lost_at.has_value() && !is_claiming; }
+
   Calls* const calls;
   Call state;
   // Has it, or is claiming it.

@@ -25,12 +25,14 @@ struct Worker {
   uint64_t number = 0;
   // Calls that it has, or is about to have.
   size_t calls = 0;
+  // It has been told to go on elsewhere.
+  bool is_leaving = false;
 
   Worker(std::string name, std::shared_ptr<WorkerStream> its_stream)
       : publisher(std::move(name)), stream(std::move(its_stream)) {}
 
   bool is_serving() const { return stream != nullptr && !key.empty(); }
-  bool HasRoom() const { return is_serving() && calls < concurrent_max; }
+  bool HasRoom() const { return is_serving() && !is_leaving && calls < concurrent_max; }
   bool HasRoomFor(absl::string_view name) const { return HasRoom() && names.contains(name); }
 };
 

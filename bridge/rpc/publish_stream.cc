@@ -67,14 +67,6 @@ void PublishStream::SetAlarm(absl::Time time, void (*action)(PublishStream&), gr
   });
 }
 
-void PublishStream::TellDraining() {
-  {
-    absl::MutexLock lock(&mutex_);
-    is_draining_untold_ = true;
-  }
-  GoOn();
-}
-
 void PublishStream::End(const std::string& why) {
   {
     absl::MutexLock lock(&mutex_);
@@ -283,11 +275,16 @@ void PublishStream::Resume() {
 
 bool PublishStream::TakeResponse() {
   v1::PublishResponse response;
-  response.set_draining(std::exchange(is_draining_untold_, false));
-  is_draining_told_ = is_draining_told_ || response.draining();
   in_flight_.MoveReadyTo(&response);
+  const bool has_messages = outbox_.MoveTo(&response);
+  // Behind its calls: what a worker lists on its next stream is what it has been told of.
+  if (is_draining_untold_ && !outbox_.has_calls()) {
+    response.set_draining(true);
+    is_draining_untold_ = false;
+    is_draining_told_ = true;
+  }
   const bool is_probe = MustProbe();
-  if (!outbox_.MoveTo(&response) && response.acks().empty() && !response.draining() && !is_probe) {
+  if (!has_messages && response.acks().empty() && !response.draining() && !is_probe) {
     return false;
   }
   half_close_ = is_probe ? HalfClose::kWriting : half_close_;

@@ -65,6 +65,19 @@ void PublishStream::OnTaken(const RequestPtr& request) {
   GoOn();
 }
 
+void PublishStream::TellDraining() {
+  calls::Calls::WorkerHandle worker;
+  {
+    absl::MutexLock lock(&mutex_);
+    is_draining_untold_ = true;
+    worker = worker_;
+  }
+  if (worker != nullptr) {
+    parts_.calls->NoteLeaving(std::move(worker));
+  }
+  GoOn();
+}
+
 std::optional<Leave> PublishStream::FindLeave() const {
   if (worker_ == nullptr || is_feeding_) {
     return std::nullopt;

@@ -39,6 +39,7 @@ class WorkerOutbox {
 
   // Nothing waits for being moved.
   bool empty() const { return servings_.empty() && calls_.empty() && cancels_.empty() && acks_.empty(); }
+  bool has_calls() const { return !calls_.empty(); }
   // Of what is here, or being written.
   uint64_t bytes() const { return bytes_; }
 

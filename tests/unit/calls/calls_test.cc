@@ -273,6 +273,18 @@ class CallsTest : public ::testing::Test {
 
   Replica& replica(size_t i = 0) { return *replicas_[i]; }
 
+  // What the log has acked; who appended it has been told.
+  uint64_t NewestInLog() {
+    uint64_t newest = 0;
+    absl::Notification is_answered;
+    log_->GetBounds([&](const absl::StatusOr<log::Bounds>& bounds) {
+      newest = bounds->newest;
+      is_answered.Notify();
+    });
+    is_answered.WaitForNotification();
+    return newest;
+  }
+
   struct Serving {
     std::shared_ptr<FakeWorker> worker = std::make_shared<FakeWorker>();
     Calls::WorkerHandle handle;
@@ -764,6 +776,46 @@ TEST_F(CallsTest, AreLostWithTheirLogAndNewOnesAreMade) {
   ASSERT_TRUE(serving.worker->AwaitsCalls(2));
   EXPECT_EQ(serving.worker->calls()[1].id, next.id);
   EXPECT_EQ(next.opened.epoch, 99U);
+}
+
+TEST_F(CallsTest, GivesCallsToTheNextStreamOfAWorkerThatLeaves) {
+  Start();
+  Serving first = AddWorker(1);
+  first.calls->NoteLeaving(first.handle);
+  const Calls::View call = Opened(Chat());
+  Serving second = AddWorker(1);
+  ASSERT_TRUE(second.worker->AwaitsCalls(1));
+  EXPECT_EQ(second.worker->calls().front().attempt, 1);
+  EXPECT_THAT(first.worker->calls(), IsEmpty());
+}
+
+TEST_F(CallsTest, HasTakenARequestWhenItsEventsHaveBeenFollowedAndAcked) {
+  Start();
+  Serving serving = AddWorker(1);
+  const Calls::View call = Opened(Chat());
+  ASSERT_TRUE(serving.worker->AwaitsCalls(1));
+  // What the log holds is not followed while answers stall.
+  replica().answers.StallAt(1);
+  serving.Send(call.id, 0, {"a"});
+  ASSERT_TRUE(serving.worker->AwaitsAck(1));
+  uint64_t acked = 0;
+  absl::Notification taken;
+  std::vector<CallUpdate> updates;
+  updates.push_back(
+      {.call_id = call.id, .attempt = 1, .first_index = 1, .events = {{.type = "", .data = "b", .retry = {}}}});
+  serving.calls->Update(serving.handle, std::move(updates), [&] {
+    acked = serving.worker->acks().back().next_index;
+    taken.Notify();
+  });
+  constexpr uint64_t kRecords = 4;  // open, claim, a, b
+  ASSERT_TRUE(Eventually([&] { return NewestInLog() == kRecords; }));
+  replica().Find(call.id);  // the loop has heard from the log
+  EXPECT_FALSE(taken.HasBeenNotified());
+  replica().answers.NeverStall();
+  replica().answers.NoteResume();
+  serving.calls->ResumeAnswers();
+  ASSERT_TRUE(taken.WaitForNotificationWithTimeout(absl::Seconds(10)));
+  EXPECT_EQ(acked, 2);
 }
 
 TEST_F(CallsTest, IsCaughtUpWithWhenWhatCameBeforeHasBeenTaken) {
