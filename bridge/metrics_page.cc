@@ -102,11 +102,17 @@ void AddByReason(const MetricsSources& sources, std::array<base::Metric, reasons
   }
 }
 
-void AddRefusals(const http::RefusalMetrics& refusals, Page* page) {
+enum class Refused { kOthers, kCalls };
+
+void AddRefusals(const http::RefusalMetrics& refusals, Refused refused, Page* page) {
   page->Value(refusals.bad_request.value(), {Label("reason", "bad_request")});
   page->Value(refusals.unauthenticated.value(), {Label("reason", "unauthenticated")});
   page->Value(refusals.forbidden.value(), {Label("reason", "forbidden")});
-  for (size_t i = 0; i < http::kPassingRefusals; ++i) {
+  if (refused == Refused::kCalls) {
+    page->Value(refusals.not_found.value(), {Label("reason", "not_found")});
+  }
+  const size_t reasons = refused == Refused::kCalls ? http::kPassingRefusals : http::kPassingRefusalsButOfCalls;
+  for (size_t i = 0; i < reasons; ++i) {
     page->Value(refusals.passing[i].value(), {Label("reason", http::NameOf(static_cast<http::PassingRefusal>(i)))});
   }
 }
@@ -117,7 +123,7 @@ void AddStreams(const MetricsSources& sources, Page* page) {
   page->Counter("event_streams_closed_total", "Event streams that have ended, by reason.");
   AddByReason<hub::EndReason>(sources, &hub::HubMetrics::ends, page);
   page->Counter("event_streams_refused_total", "Event streams that were not opened, by reason.");
-  AddRefusals(sources.events->refusals(), page);
+  AddRefusals(sources.events->refusals(), Refused::kOthers, page);
   page->Counter("gaps_total", "Times that a stream was told that events may be missing, by reason.");
   AddByReason<hub::GapReason>(sources, &hub::HubMetrics::gaps, page);
 }
@@ -129,7 +135,7 @@ void AddTickets(const MetricsSources& sources, Page* page) {
   page->Counter("tickets_made_total", "Tickets that were given to the holders of tokens.")
       .Value(sources.tickets->made());
   page->Counter("tickets_refused_total", "Requests for a ticket that got none, by reason.");
-  AddRefusals(sources.tickets->refusals(), page);
+  AddRefusals(sources.tickets->refusals(), Refused::kOthers, page);
 }
 
 void AddDeliveries(const MetricsSources& sources, Page* page) {
@@ -188,7 +194,8 @@ void AddCalls(const MetricsSources& sources, Page* page) {
   page->Gauge("calls_queued", "Of them, those that wait for a worker.").Value(calls.queued.value());
   page->Gauge("call_workers", "Workers that have a stream to this replica.").Value(calls.workers.value());
   page->Counter("calls_opened_total", "Calls that clients of this replica have opened.").Value(calls.opened.value());
-  page->Counter("calls_refused_total", "Calls that were not opened.").Value(calls.refused.value());
+  page->Counter("calls_refused_total", "Requests below /calls/ that were refused, by reason.");
+  AddRefusals(*sources.call_refusals, Refused::kCalls, page);
   page->Counter("calls_ended_total", "Calls that have ended, on all replicas, by status.");
   for (size_t i = 0; i < calls::kEndStatuses; ++i) {
     page->Value(calls.ends[i].value(), {Label("status", calls::NameOf(static_cast<calls::EndStatus>(i)))});

@@ -6,6 +6,7 @@
 #include "bridge/calls/calls_metrics.h"
 #include "bridge/http/connection.h"
 #include "bridge/http/events_handlers.h"
+#include "bridge/http/refusal_metrics.h"
 #include "bridge/http/tickets_handlers.h"
 #include "bridge/http/tls_handshakes.h"
 #include "bridge/hub/hub_metrics.h"
@@ -30,6 +31,7 @@ struct MetricsSources {
   const rpc::ConnectionGuard* grpc_connections;
   const log::EventLog* log;
   const calls::CallsMetrics* calls;
+  const http::RefusalMetrics* call_refusals;
   // By the index of their event loop.
   std::vector<const hub::HubMetrics*> hubs;
   std::vector<loop::LoopLag*> lags;

@@ -243,6 +243,7 @@ std::string Server::Metrics() const {
                          .grpc_connections = connection_guard_.get(),
                          .log = log_.get(),
                          .calls = &calls_->metrics(),
+                         .call_refusals = &calls_handlers_->refusals(),
                          .hubs = {},
                          .lags = {}};
   for (size_t i = 0; i < hubs_.size(); ++i) {

@@ -19,11 +19,13 @@ enum class PassingRefusal {
   kTooFast,
   kAddressFull,
   kSubjectFull,
+  // From here on only calls are refused for it.
   kNoWorker,
   kLogAway,
   kReadersFull,
 };
 inline constexpr size_t kPassingRefusals = 11;
+inline constexpr size_t kPassingRefusalsButOfCalls = static_cast<size_t>(PassingRefusal::kNoWorker);
 absl::string_view NameOf(PassingRefusal refusal);
 
 // Asks the client to come again in about `retry`, and closes the connection. A POST or a DELETE is answered with
