@@ -37,17 +37,18 @@ uint64_t StreamsMax(const config::v1::Http& http) {
   return descriptors > 2 * kReservedDescriptors ? descriptors - kReservedDescriptors : descriptors / 2;
 }
 
-http::ConnectionLimits LimitsOf(const config::v1::Http& http, uint64_t reserved_descriptors) {
+http::ConnectionLimits LimitsOf(const config::v1::Config& config, uint64_t reserved_descriptors) {
   constexpr uint64_t kRequestBytes = uint64_t{64} << 20;
   constexpr uint64_t kLargestRequests = 4;  // that fit together, whatever is configured
-  return {
-      .head_bytes_max = http.max_head_bytes(),
-      .body_bytes_max = http.max_body_bytes(),
-      .head_timeout = config::FromProto(http.head_timeout()),
-      .idle_timeout = config::FromProto(http.idle_timeout()),
-      .send_timeout = config::FromProto(http.send_timeout()),
-      .request_bytes_max = std::max(kRequestBytes, kLargestRequests * (http.max_head_bytes() + http.max_body_bytes())),
-      .reserved_descriptors = reserved_descriptors};
+  const config::v1::Http& http = config.http();
+  const uint64_t largest_body = std::max(http.max_body_bytes(), config.calls().max_body_bytes());
+  return {.head_bytes_max = http.max_head_bytes(),
+          .body_bytes_max = http.max_body_bytes(),
+          .head_timeout = config::FromProto(http.head_timeout()),
+          .idle_timeout = config::FromProto(http.idle_timeout()),
+          .send_timeout = config::FromProto(http.send_timeout()),
+          .request_bytes_max = std::max(kRequestBytes, kLargestRequests * (http.max_head_bytes() + largest_body)),
+          .reserved_descriptors = reserved_descriptors};
 }
 
 http::StreamLimits::Options StreamLimitsOf(const config::v1::Config& config) {
@@ -147,7 +148,7 @@ absl::Status Server::StartHttp() {
   dispatcher_->SetFinisher(
       [this](const httplib::Request& request, httplib::Response& response) { FinishResponse(request, response); });
   http_ = std::make_unique<http::HttpServer>(control_, std::move(loops), dispatcher_.get(),
-                                             LimitsOf(http, kReservedFromHttp), cors_.get(), tls_.get());
+                                             LimitsOf(config_, kReservedFromHttp), cors_.get(), tls_.get());
   const config::Address address = config::ListenAddress(http.address());
   return http_->Listen(address.host, address.port);
 }
@@ -158,7 +159,7 @@ absl::Status Server::StartAdmin() {
   http::AddAdminRoutes({.metrics = [this] { return Metrics(); }, .readiness = [this] { return Readiness(); }},
                        admin_dispatcher_.get());
   admin_ = std::make_unique<http::HttpServer>(control_, std::vector<loop::EventLoop*>{control_},
-                                              admin_dispatcher_.get(), LimitsOf(config_.http(), kReservedFromAdmin));
+                                              admin_dispatcher_.get(), LimitsOf(config_, kReservedFromAdmin));
   const config::Address address = config::ListenAddress(config_.admin().address());
   return admin_->Listen(address.host, address.port);
 }
