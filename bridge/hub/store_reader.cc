@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 
 #include "bridge/log/position.h"
+#include "bridge/ops/logging.h"
 
 namespace bridge::hub {
 namespace {
@@ -118,8 +119,12 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
     return;
   }
   const Read read = TakePending(key);
-  if (!answer.ok() || read.is_dropped) {
+  if (!answer.ok()) {
+    NoteFailed(answer.status());
     return;  // the streams ask again
+  }
+  if (read.is_dropped) {
+    return;
   }
   auto page = std::make_shared<FramePage>();
   page->epoch = key.epoch;
@@ -148,7 +153,11 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
 
 void StoreReader::OnBounds(const Key& key, const absl::StatusOr<log::Bounds>& bounds) {
   const Read read = TakePending(key);
-  if (read.is_dropped || !bounds.ok() || bounds->epoch != key.epoch || bounds->oldest <= key.after + 1) {
+  if (!bounds.ok()) {
+    NoteFailed(bounds.status());
+    return;
+  }
+  if (read.is_dropped || bounds->epoch != key.epoch || bounds->oldest <= key.after + 1) {
     return;
   }
   const log::Position last_trimmed = {.epoch = key.epoch, .sequence = bounds->oldest - 1};
@@ -157,6 +166,12 @@ void StoreReader::OnBounds(const Key& key, const absl::StatusOr<log::Bounds>& bo
   }
   if (read.furthest >= last_trimmed.sequence) {
     GoOn({key.epoch, key.pattern, last_trimmed.sequence}, read);
+  }
+}
+
+void StoreReader::NoteFailed(const absl::Status& why) {
+  if (const auto suppressed = failed_reads_.Admit()) {
+    ops::LogWarn("history_read_failed", {{"error", why.ToString()}, {"suppressed", *suppressed}});
   }
 }
 

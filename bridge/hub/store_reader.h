@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 
 #include "bridge/log/event_log.h"
+#include "bridge/ops/log_limiter.h"
 #include "bridge/sse/frame.h"
 #include "bridge/topic/pattern.h"
 
@@ -104,8 +105,10 @@ class StoreReader {
   void OnBounds(const Key& key, const absl::StatusOr<log::Bounds>& bounds);
   Read TakePending(const Key& key) ABSL_LOCKS_EXCLUDED(mutex_);
   void Keep(const Key& key, FramePagePtr page) ABSL_LOCKS_EXCLUDED(mutex_);
+  void NoteFailed(const absl::Status& why);
 
   log::EventLog* const log_;
+  ops::LogLimiter failed_reads_{absl::Seconds(10)};
 
   mutable absl::Mutex mutex_;
   absl::btree_map<Key, Read> pending_ ABSL_GUARDED_BY(mutex_);
