@@ -83,7 +83,7 @@ hub::HubOptions HubOptionsOf(hub::HubOptions options, const config::v1::Calls& c
   options.heartbeats = hub::Heartbeats::kCommentsOnly;
   options.replay_events_per_second = 0;
   options.replay_bytes_per_second = 0;
-  options.end_type = std::string(calls::kEndType);
+  options.end_type = std::string(log::kCallEndType);
   return options;
 }
 

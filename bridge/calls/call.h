@@ -13,9 +13,6 @@
 
 namespace bridge::calls {
 
-// The type of the last record of a call, and of the event that browsers get of it.
-inline constexpr absl::string_view kEndType = "bridge.end";
-
 // One call, as its records in log order say: every replica that follows them comes to the same state.
 //
 //   open -> claim(1) [-> release(1) -> claim(2) ...] -> answers -> end

@@ -56,7 +56,7 @@ log::Record EndRecordOf(const std::string& id, log::v1::CallEnd what, const EndO
   what.set_status(static_cast<uint32_t>(end.status));
   *all.mutable_end() = std::move(what);
   log::Record record = RecordOf(id, all);
-  record.type = std::string(kEndType);
+  record.type = std::string(log::kCallEndType);
   record.data = JsonOf(end);
   return record;
 }

@@ -50,7 +50,7 @@ class Calls final : public log::Follower {
   using Options = CallsOptions;
 
   // `answers` is handed the events of answers, in log order, as entries whose topic is the call's id; the last of a
-  // call has the type kEndType. `loop`, on which it lives, and `answers` outlive it.
+  // call has the type log::kCallEndType. `loop`, on which it lives, and `answers` outlive it.
   Calls(loop::EventLoop* loop, log::EventLog* log, log::Follower* answers, Options options);
   // On the loop. REQUIRES: the log has been destroyed, or does not call any more.
   ~Calls() override;

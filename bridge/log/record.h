@@ -3,11 +3,16 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 #include "bridge/base/clock.h"
 
 namespace bridge::log {
+
+// The type of a call's last record, and of the event that browsers get of it: of the types that are the bridge's own
+// the only one that is stored.
+inline constexpr absl::string_view kCallEndType = "bridge.end";
 
 // An event as the log stores it. A value; whoever appends it has validated it.
 struct Record {

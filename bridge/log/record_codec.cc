@@ -54,7 +54,7 @@ absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
                                                  ", this program reads formats up to ", kVersion, ": update it"));
   }
   absl::Status valid = topic::ValidateTopic(stored.topic());
-  if (stored.call().empty()) {  // the end of a call has a type of the bridge's own
+  if (stored.call().empty() || stored.type() != kCallEndType) {
     valid.Update(topic::CheckEventType(stored.type()));
   }
   if (!valid.ok()) {

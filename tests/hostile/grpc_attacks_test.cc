@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "tests/hostile/attacked.h"
@@ -19,6 +20,7 @@ namespace {
 
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
+using ::testing::Optional;
 
 std::string Frame(FrameType type, uint32_t stream, absl::string_view payload) {
   return Http2Frame(type, 0, stream, payload);
@@ -39,7 +41,7 @@ class GrpcAttack : public Attacked {
   static bool IsServed(RawConnection& connection) {
     connection.Send(Frame(FrameType::kPing, 0, "12345678"));
     std::string answer;
-    while (answer.find("12345678") == std::string::npos && !connection.has_ended()) {
+    while (!absl::StrContains(answer, "12345678") && !connection.has_ended()) {
       const std::string more = connection.Receive();
       EXPECT_TRUE(!more.empty() || connection.has_ended()) << "neither an answer nor an end";
       if (more.empty()) {
@@ -155,7 +157,7 @@ TEST_F(GrpcAttack, HeadersThatGrowAreCut) {
 
 TEST_F(GrpcAttack, AGiantMessageEndsItsCall) {
   v1::PublishRequest request;
-  *request.add_events() = TextEvent("a", std::string(20'000'000, 'x'));
+  *request.add_events() = TextEvent("a", std::string(8'000'000, 'x'));
   for (int i = 0; i < 3; ++i) {
     v1::Ack ack;
     // UNAVAILABLE where gRPC, on a loaded machine, answers so late that the first message of a connection looks like a
@@ -247,7 +249,7 @@ TEST_F(GrpcAttack, MetadataAreBounded) {
   context.AddMetadata("x", std::string(100'000, 'x'));
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
   Publisher publisher(bridge_.grpc_target(), Publisher::Channel::kOwn);
-  v1::PublishRequest request;
+  const v1::PublishRequest request;
   v1::Ack ack;
   const grpc::Status status = publisher.stub().PublishOnce(&context, request, &ack);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -280,8 +282,7 @@ TEST_F(GrpcAttack, GrpcOnTheHttpPortIsToldTheVersions) {
   connection.Send(Http2Preface());
   connection.Send(CallHeaders(1, "Publish"));
   const auto answer = connection.ReceiveToEnd();
-  ASSERT_TRUE(answer.has_value());
-  EXPECT_THAT(*answer, HasSubstr("HTTP/1.1 505 "));
+  EXPECT_THAT(answer, Optional(HasSubstr("HTTP/1.1 505 ")));
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "tests/support/bridge_process.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -21,8 +21,6 @@
 #include "absl/time/clock.h"
 #include "tests/support/files.h"
 #include "tests/support/raw_http.h"
-
-extern char** environ;
 
 namespace bridge::test {
 namespace {
@@ -51,6 +49,7 @@ std::string TemporaryFile() {
 // `command` begins with the path of a program.
 pid_t Spawn(std::vector<std::string> command, const std::string& log_path) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (std::string& argument : command) {
     argv.push_back(argument.data());
   }
@@ -249,7 +248,7 @@ RunResult RunBridge(const std::vector<std::string>& arguments) {
 RunResult RunBridgeWithOpenFiles(uint64_t files_max, const std::vector<std::string>& arguments) {
   // What this process has inherited would count among them.
   const std::string script = absl::StrCat("exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; ulimit -c 0; ulimit -n ", files_max,
-                                          "; exec \"$0\" \"$@\"");
+                                          R"(; exec "$0" "$@")");
   std::vector<std::string> command = {"/bin/sh", "-c", script, BinaryPath()};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return RunToEnd(command);

@@ -235,7 +235,7 @@ struct Replica {
     return Eventually([&] {
       const auto all = answers.entries();
       return std::ranges::any_of(all, [&](const log::Entry& entry) {
-        return entry.record.topic == id && entry.record.type == kEndType &&
+        return entry.record.topic == id && entry.record.type == log::kCallEndType &&
                entry.record.data.find(absl::StrCat("\"status\":\"", status, "\"")) != std::string::npos;
       });
     });

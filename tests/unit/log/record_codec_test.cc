@@ -41,9 +41,14 @@ TEST(RecordCodecTest, WhatIsNoRecordIsDataLoss) {
   EXPECT_EQ(DecodeRecord(stored.SerializeAsString()).status().code(), absl::StatusCode::kDataLoss) << "no topic";
   stored.set_topic("orders");
   // Somebody else who may write to the store must not be able to forge what the bridge itself says.
-  for (const char* type : {"bridge.gap", "a\nid: 7", "a\r"}) {
-    stored.set_type(type);
-    EXPECT_EQ(DecodeRecord(stored.SerializeAsString()).status().code(), absl::StatusCode::kDataLoss) << type;
+  for (const std::string& call : {std::string(), std::string("what it says about a call")}) {
+    stored.set_call(call);
+    for (const char* type : {"bridge.gap", "a\nid: 7", "a\r"}) {
+      stored.set_type(type);
+      EXPECT_EQ(DecodeRecord(stored.SerializeAsString()).status().code(), absl::StatusCode::kDataLoss) << type << call;
+    }
+    stored.set_type(std::string(kCallEndType));
+    EXPECT_EQ(DecodeRecord(stored.SerializeAsString()).ok(), !call.empty());
   }
   for (const std::string& bytes : {std::string(), std::string("hello"), std::string(100, '\xFF')}) {
     EXPECT_EQ(DecodeRecord(bytes).status().code(), absl::StatusCode::kDataLoss) << bytes;
