@@ -144,6 +144,7 @@ void CallsPart::EndStreams() {
 
 std::vector<hub::Hub*> CallsPart::hubs() const {
   std::vector<hub::Hub*> hubs;
+  hubs.reserve(hubs_.size());
   for (const auto& hub : hubs_) {
     hubs.push_back(hub.get());
   }

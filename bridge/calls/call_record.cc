@@ -64,7 +64,7 @@ log::Record EndRecordOf(const std::string& id, log::v1::CallEnd what, const EndO
 }  // namespace
 
 std::string RandomCallId() {
-  std::array<unsigned char, 16> bytes;
+  std::array<unsigned char, 16> bytes = {};
   if (RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1) {
     std::abort();  // an id that can be guessed gives the answer away
   }

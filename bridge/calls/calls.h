@@ -155,10 +155,10 @@ class Calls final : public log::Follower {
   // A POST whose call is not in the log yet.
   struct Opening {
     Done done;
-    bool is_async;
+    bool is_async = false;
     std::string address;
     std::string subject;
-    uint64_t bytes;
+    uint64_t bytes = 0;
   };
 
   // A call that is wanted, and what is done with it.
@@ -228,7 +228,7 @@ class Calls final : public log::Follower {
   void NoteOwnClaim(Slot& slot, uint64_t stream, bool was_claimed) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteReleased(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteAnswer(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void NoteStopped(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteStopped(Slot& slot, StopReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteEnded(Slot& slot, const log::v1::CallEnd& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);

@@ -190,8 +190,8 @@ void Calls::NoteOwnClaim(Slot& slot, uint64_t stream, bool was_claimed) {
     return;
   }
   Ack(*worker, slot, absl::OkStatus());
-  if (slot.state.stop().has_value()) {
-    TellStop(slot, *slot.state.stop());
+  if (const auto stop = slot.state.stop()) {
+    TellStop(slot, *stop);
   }
 }
 
@@ -209,8 +209,8 @@ void Calls::HandOver(Slot& slot) {
   if (slot.worker->stream != nullptr) {
     slot.worker->stream->OnCall(std::move(call));
   }
-  if (slot.state.stop().has_value()) {
-    TellStop(slot, *slot.state.stop());
+  if (const auto stop = slot.state.stop()) {
+    TellStop(slot, *stop);
   }
 }
 

@@ -145,8 +145,8 @@ void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
       break;
     case log::v1::CallRecord::kStop:
       slot->is_deciding = false;
-      if (is_valid) {
-        NoteStopped(*slot);
+      if (const auto stop = slot->state.stop(); is_valid && stop.has_value()) {
+        NoteStopped(*slot, *stop);
       }
       break;
     case log::v1::CallRecord::kEnd:
@@ -230,12 +230,12 @@ void Calls::NoteAnswer(Slot& slot) {
   }
 }
 
-void Calls::NoteStopped(Slot& slot) {
+void Calls::NoteStopped(Slot& slot, StopReason reason) {
   slot.stopped_at = Now();
   if (slot.worker != nullptr && !slot.is_claiming) {
-    TellStop(slot, *slot.state.stop());
+    TellStop(slot, reason);
   } else if (!slot.state.is_claimed() && KeepsTimeOf(slot)) {
-    EndCall(slot, {.status = StatusAfter(*slot.state.stop()), .message = slot.state.stop_message()});
+    EndCall(slot, {.status = StatusAfter(reason), .message = slot.state.stop_message()});
   }
 }
 

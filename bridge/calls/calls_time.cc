@@ -110,8 +110,8 @@ std::optional<MonotonicTime> Calls::NextDeadline(const Slot& slot) const {
   consider(DeadlineOf(slot));
   if (!call.is_claimed()) {
     consider(slot.waits_since + Chrono(options_.queue_timeout));
-  } else if (slot.HasLostWorker()) {
-    consider(*slot.worker_lost_at + Chrono(options_.worker_grace));
+  } else if (const auto lost_at = slot.WorkerLostAt()) {
+    consider(*lost_at + Chrono(options_.worker_grace));
   } else {
     consider(SilentTooLongAt(slot));
   }
@@ -160,8 +160,8 @@ void Calls::OnTimeOf(Slot& slot) {
     Reschedule(slot);
     return;
   }
-  if (call.stop().has_value()) {
-    EndCall(slot, {.status = StatusAfter(*call.stop()), .message = call.stop_message()});
+  if (const auto stop = call.stop()) {
+    EndCall(slot, {.status = StatusAfter(*stop), .message = call.stop_message()});
   } else if (now >= DeadlineOf(slot)) {
     StopCall(slot, StopReason::kDeadline, "the call took longer than it may");
   } else if (!call.is_claimed() && now >= slot.waits_since + Chrono(options_.queue_timeout)) {
@@ -170,7 +170,7 @@ void Calls::OnTimeOf(Slot& slot) {
                 ? EndOf{.status = EndStatus::kNoWorker, .message = "no worker was free within calls.queue_timeout"}
                 : EndOf{.status = EndStatus::kWorkerLost, .message = "the worker was lost, and no other was free"},
             call.turn());
-  } else if (slot.HasLostWorker() && now >= *slot.worker_lost_at + Chrono(options_.worker_grace)) {
+  } else if (const auto lost_at = slot.WorkerLostAt(); lost_at && now >= *lost_at + Chrono(options_.worker_grace)) {
     LoseWorker(slot, "the worker's stream broke, and it did not come back");
   } else if (slot.unread_since.has_value()) {
     StopUnread(slot, now);
@@ -180,7 +180,7 @@ void Calls::OnTimeOf(Slot& slot) {
 }
 
 void Calls::StopUnread(Slot& slot, MonotonicTime now) {
-  if (slot.state.is_claimed() && !slot.HasLostWorker() && now >= SilentTooLongAt(slot)) {
+  if (slot.state.is_claimed() && !slot.WorkerLostAt().has_value() && now >= SilentTooLongAt(slot)) {
     StopSilent(slot);
   } else {
     StopCall(slot, StopReason::kAbandoned, "nobody reads the answer");
@@ -223,8 +223,8 @@ void Calls::LoseWorker(Slot& slot, absl::string_view why) {
     return;
   }
   const Call& call = slot.state;
-  if (call.stop().has_value()) {
-    EndCall(slot, {.status = StatusAfter(*call.stop()), .message = call.stop_message()});
+  if (const auto stop = call.stop()) {
+    EndCall(slot, {.status = StatusAfter(*stop), .message = call.stop_message()});
   } else if (call.next_index() == 0 && slot.appended_index == 0 && call.attempt() < options_.attempts_max) {
     Decide(slot, Alone(ReleaseRecord(call.id(), call.attempt(), call.turn())));
   } else {
@@ -266,7 +266,7 @@ void Calls::Drain(absl::Duration window, absl::AnyInvocable<void()> done) {
 }
 
 void Calls::EndAllCalls() {
-  if (on_drained_ == nullptr) {
+  if (on_drained_ == nullptr || !drain_end_.has_value()) {
     return;
   }
   if (loop_->now() >= *drain_end_ + kToEndCalls) {

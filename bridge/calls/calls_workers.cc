@@ -100,8 +100,8 @@ void Calls::TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>&
     slot->worker_lost_at.reset();
     slot->active_at = Now();
     Ack(*worker, *slot, absl::OkStatus());
-    if (slot->state.stop().has_value()) {
-      worker->stream->OnStop(each.call_id, each.attempt, *slot->state.stop());
+    if (const auto stop = slot->state.stop()) {
+      worker->stream->OnStop(each.call_id, each.attempt, *stop);
     }
     Reschedule(*slot);
   }
@@ -185,8 +185,8 @@ std::optional<EndOf> Calls::EndByWorker(const Slot& slot, CallUpdate::End end) c
                .code = end.code,
                .message = std::move(end.message),
                .usage = std::move(end.usage)};
-  if (slot.state.stop().has_value()) {
-    how.status = StatusAfter(*slot.state.stop());
+  if (const auto stop = slot.state.stop()) {
+    how.status = StatusAfter(*stop);
     if (how.message.empty()) {
       how.message = slot.state.stop_message();
     }

@@ -24,8 +24,8 @@ struct Slot final : loop::Timer {
 
   // Its worker has it already, and comes here with it.
   bool IsMoving() const { return is_claiming && state.is_claimed() && worker->key == state.worker(); }
-  // Its worker's stream is broken, and no other one of it is about to have the call.
-  bool HasLostWorker() const { return worker_lost_at.has_value() && !is_claiming; }
+  // When its worker's stream broke, where no other one of it is about to have the call.
+  std::optional<base::MonotonicTime> WorkerLostAt() const { return is_claiming ? std::nullopt : worker_lost_at; }
 
   Calls* const calls;
   Call state;

@@ -74,7 +74,7 @@ std::optional<Problem> ReadOnDisconnect(const std::string& text, calls::OnDiscon
     *on_disconnect = calls::OnDisconnect::kContinue;
   } else {
     return Problem{
-        .detail = absl::StrCat("on_disconnect ", base::Quoted(text), ": must be \"grace\", \"cancel\" or \"continue\""),
+        .detail = absl::StrCat("on_disconnect ", base::Quoted(text), R"(: must be "grace", "cancel" or "continue")"),
         .parameter = "on_disconnect",
         .example = "on_disconnect=continue"};
   }
@@ -159,7 +159,7 @@ std::optional<Problem> ReadMetadata(const httplib::Request& request, const CallR
     }
     std::vector<absl::string_view> values;
     for (auto header = begin; header != end; ++header) {
-      values.push_back(header->second);
+      values.emplace_back(header->second);
     }
     call->metadata.emplace_back(name, absl::StrJoin(values, ", "));  // RFC 9110 §5.3
     if (auto problem = CheckIsUtf8(name, call->metadata.back().second)) {
@@ -176,7 +176,7 @@ std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& reques
   if (auto* problem = std::get_if<Problem>(&read)) {
     return std::move(*problem);
   }
-  Query& query = std::get<Query>(read);
+  auto& query = std::get<Query>(read);
   PostedCall posted;
   calls::CallRequest& call = posted.call;
   call.timeout = rules.max_duration;

@@ -123,7 +123,7 @@ bool Connection::Receive() {
       Yield();  // TLS gives what one record holds, which may be a byte
       break;
     }
-    std::array<char, kReceiveBytes> buffer;
+    std::array<char, kReceiveBytes> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is read into
     const ssize_t received = transport_.Read(buffer.data(), buffer.size());
     if (received > 0) {
       const auto size = static_cast<size_t>(received);
@@ -250,15 +250,15 @@ Connection::Progress Connection::TakeHead() {
 }
 
 Connection::Progress Connection::TakeBody() {
-  if (pending_->decoder) {
+  if (auto& decoder = pending_->decoder) {
     absl::string_view rest = input_;
-    const auto refusal = pending_->decoder->Decode(&rest, &pending_->body);
+    const auto refusal = decoder->Decode(&rest, &pending_->body);
     input_.erase(0, input_.size() - rest.size());
     if (refusal) {
       Refuse(*refusal);
       return Progress::kRefused;
     }
-    return pending_->decoder->is_done() ? Progress::kWhole : Progress::kNeedsMore;
+    return decoder->is_done() ? Progress::kWhole : Progress::kNeedsMore;
   }
   const auto length = static_cast<size_t>(pending_->head.content_length.value_or(0));
   const size_t size = std::min(length - pending_->body.size(), input_.size());

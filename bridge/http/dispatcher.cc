@@ -1,7 +1,6 @@
 #include "bridge/http/dispatcher.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -17,7 +16,8 @@ namespace {
 
 // What is over the library's own limits it answers without saying why, and a line over 32 KiB 0.18 does not answer. A
 // request line grows threefold at most where its query is escaped.
-static_assert(kLineBytesMax <= CPPHTTPLIB_HEADER_MAX_LENGTH && kLineBytesMax <= CPPHTTPLIB_REQUEST_URI_MAX_LENGTH);
+static_assert(kLineBytesMax <= CPPHTTPLIB_HEADER_MAX_LENGTH);
+static_assert(kLineBytesMax <= CPPHTTPLIB_REQUEST_URI_MAX_LENGTH);
 #ifdef CPPHTTPLIB_HEADER_MAX_COUNT  // not in 0.11
 static_assert(kHeadersMax <= CPPHTTPLIB_HEADER_MAX_COUNT && 3 * kLineBytesMax < CPPHTTPLIB_MAX_LINE_LENGTH);
 #endif
@@ -35,7 +35,7 @@ class MemoryStream final : public httplib::Stream {
     const std::string& source = position_ < head_.size() ? head_ : body_;
     const size_t start = position_ < head_.size() ? position_ : position_ - head_.size();
     const size_t count = std::min(size, source.size() - start);
-    std::memcpy(out, source.data() + start, count);
+    std::copy_n(source.data() + start, count, out);
     position_ += count;
     return static_cast<ssize_t>(count);
   }

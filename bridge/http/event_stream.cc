@@ -62,7 +62,7 @@ void EventStream::OnReady(uint32_t events) {
 
 bool EventStream::DropInput() {
   hub_->loop().AssertOnLoop();
-  std::array<char, 512> buffer;
+  std::array<char, 512> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is read into
   while (true) {
     const ssize_t received = transport_.Read(buffer.data(), buffer.size());
     if (received > 0) {

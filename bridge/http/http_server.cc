@@ -32,7 +32,7 @@ void SetSocketOptions(int fd, const ConnectionLimits& limits) {
 
 }  // namespace
 
-HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
+HttpServer::HttpServer(loop::EventLoop* accept_loop, const std::vector<loop::EventLoop*>& loops, Dispatcher* dispatcher,
                        const ConnectionLimits& limits, const Cors* cors, const TlsContext* tls)
     : accept_loop_(accept_loop), limits_(limits) {
   for (loop::EventLoop* loop : loops) {
@@ -49,6 +49,7 @@ HttpServer::HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop
         tls, TlsHandshakes::Options{.threads = threads, .timeout = limits.head_timeout});
   }
   std::vector<ConnectionContext*> contexts;
+  contexts.reserve(contexts_.size());
   for (const auto& context : contexts_) {
     contexts.push_back(context.get());
   }
@@ -77,7 +78,7 @@ absl::Status HttpServer::Listen(const std::string& host, uint16_t port) {
   ASSIGN_OR_RETURN(listener_,
                    loop::Listener::Create(
                        accept_loop_, {.host = host, .port = port, .reserved_descriptors = limits_.reserved_descriptors},
-                       [this](std::vector<int> fds) { Distribute(std::move(fds)); }, [this] { MakeRoom(); }));
+                       [this](const std::vector<int>& fds) { Distribute(fds); }, [this] { MakeRoom(); }));
   return absl::OkStatus();
 }
 
@@ -90,7 +91,7 @@ void HttpServer::MakeRoom() {
   });
 }
 
-void HttpServer::Distribute(std::vector<int> fds) {
+void HttpServer::Distribute(const std::vector<int>& fds) {
   metrics_.accepted.Add(fds.size());
   std::vector<std::vector<int>> shares(contexts_.size());
   for (const int fd : fds) {

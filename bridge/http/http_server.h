@@ -27,7 +27,7 @@ namespace bridge::http {
 class HttpServer {
  public:
   // `cors` for answers that no handler gives. With `tls` connections are TLS, else plain.
-  HttpServer(loop::EventLoop* accept_loop, std::vector<loop::EventLoop*> loops, Dispatcher* dispatcher,
+  HttpServer(loop::EventLoop* accept_loop, const std::vector<loop::EventLoop*>& loops, Dispatcher* dispatcher,
              const ConnectionLimits& limits, const Cors* cors = nullptr, const TlsContext* tls = nullptr);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
@@ -44,7 +44,7 @@ class HttpServer {
   const TlsHandshakes* handshakes() const { return handshakes_.get(); }
 
  private:
-  void Distribute(std::vector<int> fds);
+  void Distribute(const std::vector<int>& fds);
   void MakeRoom();
 
   loop::EventLoop* const accept_loop_;

@@ -78,7 +78,7 @@ class StreamLimits {
 
  private:
   struct Bucket {
-    double connects;
+    double connects = 0;
     base::MonotonicTime counted_at;
   };
 

@@ -205,7 +205,7 @@ std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Req
   }
   if (!raw.heartbeat.empty() && raw.heartbeat != "event" && raw.heartbeat != "comment") {
     return Problem{
-        .detail = absl::StrCat("heartbeat ", base::Quoted(raw.heartbeat), ": must be \"event\" or \"comment\""),
+        .detail = absl::StrCat("heartbeat ", base::Quoted(raw.heartbeat), R"(: must be "event" or "comment")"),
         .parameter = "heartbeat",
         .example = "heartbeat=event"};
   }

@@ -226,7 +226,7 @@ ssize_t TlsSession::Write(absl::Span<const iovec> pieces) {
     rest.Skip(1);
     taken = 1;
   }
-  std::array<char, kTlsRecordBytes> buffer;
+  std::array<char, kTlsRecordBytes> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   while (!rest.empty()) {
     const absl::string_view record = rest.TakeRecord(&buffer);
     size_t written = 0;

@@ -125,10 +125,9 @@ class Audience {
   // records.
   Found Find(const Ring& ring, uint64_t next, size_t count_max, base::MonotonicTime now,
              std::vector<uint64_t>* indexes);
-  // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records; the
-  // first member of the pair says where it searched to.
+  // The place of the last record, searching backwards from `before` (exclusive) by a bounded number of records.
   struct Lookback {
-    uint64_t searched_to;
+    uint64_t searched_to = 0;
     uint64_t found = 0;
   };
   Lookback FindBackwards(const Ring& ring, uint64_t before, uint64_t count_max) const;

@@ -82,15 +82,15 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
 
    private:
     friend class Hub;
-    uint64_t next = 0;
-    uint64_t awaited = 0;
-    uint64_t last_sequence = 0;
+    uint64_t next_ = 0;
+    uint64_t awaited_ = 0;
+    uint64_t last_sequence_ = 0;
     // The last N matches are still to be looked for, and bridge.open to be said after that.
-    uint64_t lookback = 0;
+    uint64_t lookback_ = 0;
     // What is too much of the replay is left out: it was asked for, and not missed.
-    bool may_be_cut = false;
-    bool reads_store = false;
-    bool starts_at_oldest = false;
+    bool may_be_cut_ = false;
+    bool reads_store_ = false;
+    bool starts_at_oldest_ = false;
   };
   // REQUIRES: is_ready().
   Opening Open(Selection& selection, const Start& start) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -369,12 +369,12 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   // A stream's replay, where replays are limited.
   struct Replay {
     // Up to here it is a replay: what the history held when the stream was opened.
-    uint64_t end_index;
-    uint64_t end_sequence;
-    bool may_be_cut;
+    uint64_t end_index = 0;
+    uint64_t end_sequence = 0;
+    bool may_be_cut = false;
     // What it may be given now; less than nothing after it has been given more.
-    double events;
-    double bytes;
+    double events = 0;
+    double bytes = 0;
     base::MonotonicTime counted_at;
   };
   absl::flat_hash_map<const Subscription*, Replay> replays_ ABSL_GUARDED_BY(loop_);

@@ -20,11 +20,11 @@ double BudgetOf(uint64_t per_second) {
 
 void Hub::BeginReplay(const Subscription& subscription, const Opening& opening) {
   const bool has_limit = options_.replay_events_per_second != 0 || options_.replay_bytes_per_second != 0;
-  const bool is_replay = opening.reads_store || opening.lookback > 0 || opening.next < ring_.end_index();
+  const bool is_replay = opening.reads_store_ || opening.lookback_ > 0 || opening.next_ < ring_.end_index();
   if (has_limit && is_replay) {
     replays_[&subscription] = {.end_index = ring_.end_index(),
                                .end_sequence = ring_.head_sequence(),
-                               .may_be_cut = opening.may_be_cut && opening.lookback == 0,
+                               .may_be_cut = opening.may_be_cut_ && opening.lookback_ == 0,
                                .events = BudgetOf(options_.replay_events_per_second),
                                .bytes = BudgetOf(options_.replay_bytes_per_second),
                                .counted_at = loop_->now()};

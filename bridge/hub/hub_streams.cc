@@ -12,8 +12,8 @@ namespace bridge::hub {
 Hub::Opening Hub::Open(Selection& selection, const Start& start) {
   selection.Normalize();
   Opening opening;
-  opening.next = ring_.end_index();
-  opening.last_sequence = ring_.head_sequence();
+  opening.next_ = ring_.end_index();
+  opening.last_sequence_ = ring_.head_sequence();
   const absl::Duration retry = JitteredRetry();
   const auto open = [&](absl::string_view id) {
     loop_->AssertOnLoop();
@@ -21,15 +21,15 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
   };
   const auto start_at_oldest = [&] {
     loop_->AssertOnLoop();
-    opening.last_sequence = HistoryStart();
-    opening.reads_store = opening.last_sequence < ring_.trimmed_sequence();
-    opening.starts_at_oldest = opening.reads_store;
-    opening.next = opening.reads_store ? opening.last_sequence : ring_.begin_index();
+    opening.last_sequence_ = HistoryStart();
+    opening.reads_store_ = opening.last_sequence_ < ring_.trimmed_sequence();
+    opening.starts_at_oldest_ = opening.reads_store_;
+    opening.next_ = opening.reads_store_ ? opening.last_sequence_ : ring_.begin_index();
   };
   const auto open_with_gap = [&](absl::string_view open_id, uint64_t sequence, GapReason reason) {
     loop_->AssertOnLoop();
     // Until the gap has been told the client keeps the id that it asked for, so that a cut in between hides nothing.
-    opening.last_sequence = sequence;
+    opening.last_sequence_ = sequence;
     opening.text = open(open_id) + EncodeGap(IdOf(sequence), start.id, OldestId(), reason);
     metrics_.gaps[static_cast<size_t>(reason)].Add(1);
   };
@@ -38,12 +38,12 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
     case Start::Kind::kLive:
       break;
     case Start::Kind::kReplayAll:
-      opening.may_be_cut = options_.end_type.empty();
+      opening.may_be_cut_ = options_.end_type.empty();
       start_at_oldest();
       break;
     case Start::Kind::kReplayLast:
-      opening.may_be_cut = options_.replay_events_per_second != 0 && start.count > options_.replay_events_per_second;
-      opening.lookback = opening.may_be_cut ? options_.replay_events_per_second : start.count;
+      opening.may_be_cut_ = options_.replay_events_per_second != 0 && start.count > options_.replay_events_per_second;
+      opening.lookback_ = opening.may_be_cut_ ? options_.replay_events_per_second : start.count;
       if (start.count > 0) {
         return opening;  // bridge.open tells where the stream starts: it is said when the matches have been found
       }
@@ -59,19 +59,19 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
         open_with_gap(start.id, HistoryStart(), position->epoch != epoch_ ? GapReason::kEpoch : GapReason::kTrimmed);
         return opening;
       }
-      opening.last_sequence = position->sequence;
+      opening.last_sequence_ = position->sequence;
       if (position->sequence > ring_.head_sequence()) {
-        opening.awaited = position->sequence;
+        opening.awaited_ = position->sequence;
       } else if (position->sequence < ring_.trimmed_sequence()) {
-        opening.reads_store = true;
-        opening.next = position->sequence;
+        opening.reads_store_ = true;
+        opening.next_ = position->sequence;
       } else {
-        opening.next = ring_.IndexAfter(position->sequence);
+        opening.next_ = ring_.IndexAfter(position->sequence);
       }
       break;
     }
   }
-  opening.text = open(IdOf(opening.last_sequence));
+  opening.text = open(IdOf(opening.last_sequence_));
   return opening;
 }
 
@@ -82,11 +82,11 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
 
   subscription.hub_ = this;
   subscription.audience_ = &audience;
-  subscription.next_ = opening.next;
-  subscription.awaited_ = opening.awaited;
-  subscription.last_sequence_ = opening.last_sequence;
-  subscription.reads_store_ = opening.reads_store;
-  subscription.starts_at_oldest_ = opening.starts_at_oldest;
+  subscription.next_ = opening.next_;
+  subscription.awaited_ = opening.awaited_;
+  subscription.last_sequence_ = opening.last_sequence_;
+  subscription.reads_store_ = opening.reads_store_;
+  subscription.starts_at_oldest_ = opening.starts_at_oldest_;
   subscription.wants_heartbeat_events_ = terms.wants_heartbeat_events;
   subscription.heartbeat_at_ = NextHeartbeat();
   if (options_.stream_max_age > absl::ZeroDuration()) {
@@ -102,9 +102,9 @@ void Hub::Add(Subscription& subscription, Selection selection, Opening opening, 
   metrics_.streams.Add(1);
   ScheduleTimerOf(subscription);
 
-  if (opening.lookback > 0) {
+  if (opening.lookback_ > 0) {
     lookbacks_[&subscription] = {
-        .remaining = opening.lookback, .searched_to = ring_.end_index(), .is_cut = opening.may_be_cut};
+        .remaining = opening.lookback_, .searched_to = ring_.end_index(), .is_cut = opening.may_be_cut_};
   }
   BeginReplay(subscription, opening);
   CatchUp(subscription);

@@ -40,7 +40,9 @@ class LeanSet {
 
  private:
   // As many as fit beside the vector's size where its pointer and capacity would be.
-  static constexpr size_t kInlined = 2 * sizeof(void*) > sizeof(T) ? 2 * sizeof(void*) / sizeof(T) : 1;
+  static constexpr size_t kBytes = 2 * sizeof(void*);
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): T may be a pointer, and is meant
+  static constexpr size_t kInlined = kBytes > sizeof(T) ? kBytes / sizeof(T) : 1;
 
   absl::InlinedVector<T, kInlined> values_;
 };
