@@ -9,9 +9,9 @@
 #include <vector>
 
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 #include <openssl/kdf.h>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tests/support/certificates.h"
@@ -26,7 +26,11 @@ namespace {
 class Records {
  public:
   // `secret` is CLIENT_TRAFFIC_SECRET_0, in hexadecimal.
-  explicit Records(const std::string& secret) : secret_(absl::HexStringToBytes(secret)) {}
+  explicit Records(const std::string& secret) : secret_(secret.size() / 2, '\0') {
+    size_t size = 0;
+    OPENSSL_hexstr2buf_ex(reinterpret_cast<unsigned char*>(secret_.data()), secret_.size(), &size, secret.c_str(),
+                          '\0');
+  }
 
   // RFC 8446 §5.2. The next record; `type` is that of what is in it.
   std::string Next(char type, std::string content) {
