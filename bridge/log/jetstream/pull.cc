@@ -101,7 +101,11 @@ Pull::Got Pull::OnStatus(int status, const Message& message) {
     return absl::SimpleAtoi(message.header("Nats-Last-Consumer"), &number) && number > number_ ? Got::kLost
                                                                                                : Got::kNothing;
   }
-  const bool is_full = status == kConflictStatus && absl::StrContains(message.header("Description"), "MaxBytes");
+  const absl::string_view description = status == kConflictStatus ? message.header("Description") : "";
+  if (absl::StrContains(description, "Batch Completed")) {
+    return Got::kNothing;  // servers from 2.10 on say so behind the last message of an order that is bounded in bytes
+  }
+  const bool is_full = absl::StrContains(description, "MaxBytes");
   if (!is_full && status != kNoMessagesStatus && status != kRequestTimeoutStatus) {
     return Got::kLost;
   }
