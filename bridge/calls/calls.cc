@@ -196,15 +196,15 @@ std::optional<Calls::Refusal> Calls::CheckMayOpen(const CallRequest& request) co
 
 void Calls::OpenNow(CallRequest request, Done done) {
   using Kind = Refusal::Kind;
-  const auto refuse = [&](Refusal refusal) { done(std::move(refusal)); };
   if (!is_caught_up_) {
-    refuse({.kind = Kind::kStarting, .message = "this replica does not know all calls yet; try again"});
+    done(Refusal{.kind = Kind::kStarting, .message = "this replica does not know all calls yet; try again"});
     return;
   }
   if (!options_.names.empty() &&
       std::ranges::none_of(options_.names, [&](const topic::Pattern& name) { return name.Matches(request.name); })) {
-    refuse({.kind = Kind::kUnknownName,
-            .message = absl::StrCat("\"", request.name, "\" is not among the names that can be called (calls.names)")});
+    done(Refusal{
+        .kind = Kind::kUnknownName,
+        .message = absl::StrCat("\"", request.name, "\" is not among the names that can be called (calls.names)")});
     return;
   }
   if (!request.idempotency_key.empty()) {
@@ -214,11 +214,11 @@ void Calls::OpenNow(CallRequest request, Done done) {
     }
   }
   if (is_draining_) {
-    refuse({.kind = Kind::kDraining, .message = "the bridge stops; try again, which leads to another replica"});
+    done(Refusal{.kind = Kind::kDraining, .message = "the bridge stops; try again, which leads to another replica"});
     return;
   }
   if (auto refusal = CheckMayOpen(request)) {
-    refuse(*std::move(refusal));
+    done(*std::move(refusal));
     return;
   }
   const std::string id = RandomCallId();

@@ -784,6 +784,8 @@ TEST_F(CallsTest, GivesCallsToTheNextStreamOfAWorkerThatLeaves) {
   Serving first = AddWorker(1);
   first.calls->NoteLeaving(first.handle);
   const Calls::View call = Opened(Chat());
+  replica().Find(call.id);  // by then it would have been claimed
+  EXPECT_EQ(NewestInLog(), 1U);
   Serving second = AddWorker(1);
   ASSERT_TRUE(second.worker->AwaitsCalls(1));
   EXPECT_EQ(second.worker->calls().front().attempt, 1);
