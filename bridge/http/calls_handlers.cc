@@ -95,7 +95,7 @@ void CallsHandlers::Post(const httplib::Request& request, httplib::Response& res
     Refuse({.status = 404, .detail = absl::StrCat("no call has this name: ", valid.message())}, &response);
     return;
   }
-  auto parsed = ParsePostedCall(request, options_.rules);
+  auto parsed = ParsePostedCall(request, *exchange.head, options_.rules);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     Refuse(*problem, &response);
     return;

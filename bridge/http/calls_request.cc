@@ -151,15 +151,16 @@ std::optional<Problem> CheckIsUtf8(const std::string& name, const std::string& v
                  .parameter = name};
 }
 
-std::optional<Problem> ReadMetadata(const httplib::Request& request, const CallRules& rules, calls::CallRequest* call) {
+std::optional<Problem> ReadMetadata(const RequestHead& head, const CallRules& rules, calls::CallRequest* call) {
   for (const std::string& name : rules.metadata) {
-    const auto [begin, end] = request.headers.equal_range(name);
-    if (begin == end) {
-      continue;
-    }
     std::vector<absl::string_view> values;
-    for (auto header = begin; header != end; ++header) {
-      values.emplace_back(header->second);
+    for (const RequestHead::Header& line : head.headers) {
+      if (absl::EqualsIgnoreCase(line.name, name)) {
+        values.push_back(line.value);
+      }
+    }
+    if (values.empty()) {
+      continue;
     }
     call->metadata.emplace_back(name, absl::StrJoin(values, ", "));  // RFC 9110 §5.3
     if (auto problem = CheckIsUtf8(name, call->metadata.back().second)) {
@@ -171,7 +172,8 @@ std::optional<Problem> ReadMetadata(const httplib::Request& request, const CallR
 
 }  // namespace
 
-std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& request, const CallRules& rules) {
+std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& request, const RequestHead& head,
+                                                  const CallRules& rules) {
   auto read = ReadQuery(request, {"timeout", "on_disconnect", "lastEventId", "last_event_id"});
   if (auto* problem = std::get_if<Problem>(&read)) {
     return std::move(*problem);
@@ -206,7 +208,7 @@ std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& reques
   if (auto problem = CheckIsUtf8("Content-Type", call.content_type)) {
     return *std::move(problem);
   }
-  if (auto problem = ReadMetadata(request, rules, &call)) {
+  if (auto problem = ReadMetadata(head, rules, &call)) {
     return *std::move(problem);
   }
   return posted;

@@ -11,6 +11,7 @@
 
 #include "bridge/calls/call_types.h"
 #include "bridge/http/problem.h"
+#include "bridge/http/request_head.h"
 
 namespace bridge::http {
 
@@ -30,7 +31,9 @@ struct PostedCall {
   // Empty for none.
   std::string last_event_id;
 };
-std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& request, const CallRules& rules);
+// `head` is the request's own: not every cpp-httplib keeps the order of headers that have one name.
+std::variant<PostedCall, Problem> ParsePostedCall(const httplib::Request& request, const RequestHead& head,
+                                                  const CallRules& rules);
 
 // An idempotency key of somebody without a token is a secret, and has to be hard to guess.
 std::optional<Problem> CheckIsSecret(absl::string_view idempotency_key);

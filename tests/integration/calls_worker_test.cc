@@ -24,6 +24,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 
 SseClient::Options Post(const std::string& body = "hello", const std::string& headers = "") {
   return {.target = "/calls/chat", .headers = headers, .method = "POST", .body = body};
@@ -70,6 +71,16 @@ TEST(CallsWorker, AnswersTokenByToken) {
   EXPECT_THAT(WholeAnswer(reader), ElementsAre(HasSubstr(R"("status":"ok")")));
   EXPECT_TRUE(reader.WaitForEnd());
   EXPECT_TRUE(reader.has_ended_cleanly());
+}
+
+TEST(CallsWorker, GetsTheHeadersThatAreNamedAndNoOther) {
+  const BridgeProcess bridge({"calls.metadata=[x-tenant, x-none]"});
+  Publisher publisher(bridge.grpc_target());
+  const auto worker = Serving(&publisher);
+  SseClient reader(bridge.http_port(), Post("hello", "X-Tenant: a\r\nX-Other: c\r\nX-TENANT: b\r\n"));
+  const std::optional<v1::Call> call = worker->NextCall();
+  ASSERT_TRUE(call.has_value());
+  EXPECT_THAT(call->metadata(), ElementsAre(Pair("x-tenant", "a, b")));
 }
 
 TEST(CallsWorker, WhoseConnectionIsCutResendsAndNothingIsLostOrDoubled) {

@@ -31,7 +31,11 @@ httplib::Request RequestOf(const std::string& method, const Headers& headers, co
 }
 
 std::variant<PostedCall, Problem> Parse(const Headers& headers, const Query& query = {}, const CallRules& rules = {}) {
-  return ParsePostedCall(RequestOf("POST", headers, query), rules);
+  RequestHead head;
+  for (const auto& [name, value] : headers) {
+    head.headers.push_back({.name = name, .value = value});
+  }
+  return ParsePostedCall(RequestOf("POST", headers, query), head, rules);
 }
 
 // The parameter or header that is wrong; empty where all is right.
