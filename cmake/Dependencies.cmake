@@ -4,7 +4,7 @@ find_package(PkgConfig REQUIRED)
 find_package(Protobuf REQUIRED)
 find_package(absl CONFIG REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
-find_package(Boost CONFIG REQUIRED)  # headers only: Intrusive, JSON
+find_package(Boost CONFIG REQUIRED)  # headers only: Flyweight, Intrusive, JSON
 find_package(OpenSSL REQUIRED)
 find_package(CURL REQUIRED)
 find_package(ZLIB REQUIRED)

@@ -50,6 +50,7 @@ absl::StatusOr<std::optional<std::string>> WatchedFile::ReadIfChanged() {
   if (bytes.size() > bytes_max_) {
     return absl::InvalidArgumentError(absl::StrCat(path_, ": is larger than ", bytes_max_, " bytes, no such key is"));
   }
+  bytes.shrink_to_fit();
   return bytes;
 }
 

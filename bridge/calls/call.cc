@@ -7,12 +7,30 @@ namespace {
 
 using log::v1::CallRecord;
 
-void Free(std::string* text) { std::string().swap(*text); }
+absl::Duration TimeoutOf(const log::v1::CallOpen& open) {
+  return absl::Seconds(open.timeout().seconds()) + absl::Nanoseconds(open.timeout().nanos());
+}
 
 }  // namespace
 
 Call::Call(std::string id, uint64_t sequence, log::v1::CallOpen open)
-    : id_(std::move(id)), opened_sequence_(sequence), request_(std::move(open)) {}
+    : id_(std::move(id)),
+      opened_sequence_(sequence),
+      name_(open.name()),
+      issuer_(open.issuer()),
+      subject_(open.subject()),
+      opener_(open.replica()),
+      timeout_(TimeoutOf(open)),
+      on_disconnect_(static_cast<OnDisconnect>(open.on_disconnect())),
+      is_async_(open.is_async()),
+      input_(std::make_unique<CallInput>(CallInput{.body = std::move(*open.mutable_body()),
+                                                   .content_type = std::move(*open.mutable_content_type()),
+                                                   .metadata = {open.metadata().begin(), open.metadata().end()}})) {
+  if (!open.key_fingerprint().empty()) {
+    fingerprints_ =
+        std::make_unique<Fingerprints>(Fingerprints{.key = open.key_fingerprint(), .body = open.body_fingerprint()});
+  }
+}
 
 bool Call::Apply(const CallRecord& record, const log::Entry& entry) {
   if (is_ended()) {
@@ -41,7 +59,7 @@ bool Call::Claim(const log::v1::CallClaim& claim) {
   if (claim.attempt() != attempt_ || claim.worker().empty() || claim.replica().empty()) {
     return false;
   }
-  if (is_claimed_ ? claim.worker() != worker_ || claim.stream() < stream_ : stop_.has_value()) {
+  if (is_claimed_ ? claim.worker() != worker() || claim.stream() < stream_ : stopped_ != nullptr) {
     return false;
   }
   ++turn_;
@@ -54,7 +72,7 @@ bool Call::Claim(const log::v1::CallClaim& claim) {
 
 bool Call::Release(const log::v1::CallRelease& release) {
   if (!is_claimed_ || release.attempt() != attempt_ || release.turn() != turn_ || next_index_ != 0 ||
-      stop_.has_value()) {
+      stopped_ != nullptr) {
     return false;
   }
   ++turn_;
@@ -70,18 +88,17 @@ bool Call::Answer(const log::v1::CallAnswer& answer, const log::Entry& entry) {
   ++next_index_;
   answer_bytes_ += entry.record.type.size() + entry.record.data.size();
   newest_ = entry.sequence;
-  Free(request_.mutable_body());  // no other worker can get it any more
+  input_ = nullptr;  // no other worker can get it any more
   return true;
 }
 
 bool Call::Stop(const log::v1::CallStop& stop) {
   const int reason = stop.reason();
-  if (stop_.has_value() || reason < static_cast<int>(StopReason::kClient) ||
+  if (stopped_ != nullptr || reason < static_cast<int>(StopReason::kClient) ||
       reason > static_cast<int>(StopReason::kShutdown)) {
     return false;
   }
-  stop_ = static_cast<StopReason>(reason);
-  stop_message_ = stop.message();
+  stopped_ = std::make_unique<Stopped>(Stopped{.reason = static_cast<StopReason>(reason), .message = stop.message()});
   return true;
 }
 
@@ -91,11 +108,9 @@ bool Call::End(const log::v1::CallEnd& end, const log::Entry& entry) {
   if (!fits || entry.record.data.empty() || end.status() >= kEndStatuses) {
     return false;
   }
-  end_ = entry.record.data;
-  end_status_ = static_cast<EndStatus>(end.status());
+  ended_ = std::make_unique<Ended>(Ended{.status = static_cast<EndStatus>(end.status()), .data = entry.record.data});
   newest_ = entry.sequence;
-  Free(request_.mutable_body());
-  request_.clear_metadata();
+  input_ = nullptr;
   return true;
 }
 

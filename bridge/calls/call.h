@@ -2,10 +2,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/flyweight.hpp>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 #include "bridge/calls/call_types.h"
 #include "bridge/log/event_log.h"
@@ -13,13 +19,24 @@
 
 namespace bridge::calls {
 
+// A text that many calls have alike, held once for all of them. Thread-safe.
+using SharedText = boost::flyweight<std::string>;
+
+// What a worker gets of a call.
+struct CallInput {
+  std::string body;
+  std::string content_type;
+  std::vector<std::pair<std::string, std::string>> metadata;
+};
+
 // One call, as its records in log order say: every replica that follows them comes to the same state.
 //
 //   open -> claim(1) [-> release(1) -> claim(2) ...] -> answers -> end
 //
 // A stop may stand anywhere before the end. The first valid claim of an attempt and the first end win; what does not
 // fit is void and changes nothing. A worker's end fits behind its last event alone; what a replica has decided because
-// of who has the call fits where it knew that (`turn`). Not thread-safe; no clock and no side effects.
+// of who has the call fits where it knew that (`turn`). Not thread-safe; no clock and no side effects. Some 200 bytes
+// beside its texts: there are many.
 class Call {
  public:
   // `sequence` is that of the record with `open`.
@@ -30,17 +47,33 @@ class Call {
 
   const std::string& id() const { return id_; }
   uint64_t opened_sequence() const { return opened_sequence_; }
-  // Its body is empty once no worker can get it any more.
-  const log::v1::CallOpen& request() const { return request_; }
 
-  bool is_ended() const { return !end_.empty(); }
+  // --- What the request says.
+
+  const std::string& name() const { return name_; }
+  // Whose it is.
+  const std::string& issuer() const { return issuer_; }
+  const std::string& subject() const { return subject_; }
+  // For the whole answer; what the bridge allows at most is not known here.
+  absl::Duration timeout() const { return timeout_; }
+  OnDisconnect on_disconnect() const { return on_disconnect_; }
+  bool is_async() const { return is_async_; }
+  // Both empty without an idempotency key.
+  absl::string_view key_fingerprint() const { return FingerprintOr(&Fingerprints::key); }
+  absl::string_view body_fingerprint() const { return FingerprintOr(&Fingerprints::body); }
+  // nullptr once no worker can get it any more.
+  const CallInput* input() const { return input_.get(); }
+
+  // --- What has become of it.
+
+  bool is_ended() const { return ended_ != nullptr; }
   bool is_claimed() const { return is_claimed_; }
   // Of the claim, or the one that is to be claimed next.
   uint32_t attempt() const { return attempt_; }
   // Of the last claim; empty before the first.
   const std::string& worker() const { return worker_; }
   // That keeps the call's time: the one that has claimed it, else the one that has opened it.
-  const std::string& replica() const { return is_claimed_ ? replica_ : request_.replica(); }
+  const std::string& replica() const { return is_claimed_ ? replica_ : opener_; }
   // How many valid claims and releases there have been.
   uint32_t turn() const { return turn_; }
   // How many events the answer has.
@@ -49,13 +82,34 @@ class Call {
   uint64_t answer_bytes() const { return answer_bytes_; }
   // The sequence of the newest event or the end; 0 for none.
   uint64_t newest() const { return newest_; }
-  std::optional<StopReason> stop() const { return stop_; }
-  const std::string& stop_message() const { return stop_message_; }
+  std::optional<StopReason> stop() const {
+    return stopped_ == nullptr ? std::nullopt : std::optional(stopped_->reason);
+  }
+  // Empty before the stop.
+  absl::string_view stop_message() const { return stopped_ == nullptr ? absl::string_view() : stopped_->message; }
   // The data of the end; empty before it.
-  const std::string& end() const { return end_; }
-  EndStatus end_status() const { return end_status_; }
+  absl::string_view end() const { return ended_ == nullptr ? absl::string_view() : ended_->data; }
+  // REQUIRES: is_ended().
+  EndStatus end_status() const { return ended_->status; }
 
  private:
+  struct Fingerprints {
+    std::string key;
+    std::string body;
+  };
+  struct Stopped {
+    StopReason reason;
+    std::string message;
+  };
+  struct Ended {
+    EndStatus status;
+    std::string data;
+  };
+
+  absl::string_view FingerprintOr(std::string Fingerprints::* which) const {
+    return fingerprints_ == nullptr ? absl::string_view() : (*fingerprints_).*which;
+  }
+
   bool Claim(const log::v1::CallClaim& claim);
   bool Release(const log::v1::CallRelease& release);
   bool Answer(const log::v1::CallAnswer& answer, const log::Entry& entry);
@@ -64,20 +118,28 @@ class Call {
 
   const std::string id_;
   const uint64_t opened_sequence_;
-  log::v1::CallOpen request_;
+  const SharedText name_;
+  const SharedText issuer_;
+  const SharedText subject_;
+  // The replica that got the request.
+  const SharedText opener_;
+  const absl::Duration timeout_;
+  const OnDisconnect on_disconnect_;
+  const bool is_async_;
+  std::unique_ptr<const Fingerprints> fingerprints_;
+  std::unique_ptr<const CallInput> input_;
+
   bool is_claimed_ = false;
   uint32_t attempt_ = 1;
-  std::string worker_;
-  uint64_t stream_ = 0;
-  std::string replica_;
   uint32_t turn_ = 0;
+  SharedText worker_;
+  SharedText replica_;
+  uint64_t stream_ = 0;
   uint64_t next_index_ = 0;
   uint64_t answer_bytes_ = 0;
   uint64_t newest_ = 0;
-  std::optional<StopReason> stop_;
-  std::string stop_message_;
-  std::string end_;
-  EndStatus end_status_ = EndStatus::kOk;
+  std::unique_ptr<const Stopped> stopped_;
+  std::unique_ptr<const Ended> ended_;
 };
 
 }  // namespace bridge::calls

@@ -262,7 +262,7 @@ void Calls::FailOpening(const std::string& id, const absl::Status& why) {
 }
 
 Calls::Outcome Calls::Join(Slot& slot, absl::string_view body_fingerprint, bool is_async) {
-  if (slot.state.request().body_fingerprint() != body_fingerprint) {
+  if (slot.state.body_fingerprint() != body_fingerprint) {
     return Refusal{
         .kind = Refusal::Kind::kOtherBody,
         .message = "this Idempotency-Key stands for a call with another body; take a new key for a new call"};
@@ -278,7 +278,7 @@ Calls::Outcome Calls::ViewOf(Slot& slot, Access access) {
   View view = {.id = slot.state.id(),
                .opened = {.epoch = epoch_, .sequence = slot.state.opened_sequence()},
                .newest = slot.state.newest(),
-               .end = slot.state.is_ended() ? std::optional(slot.state.end()) : std::nullopt,
+               .end = slot.state.is_ended() ? std::optional<std::string>(slot.state.end()) : std::nullopt,
                .reader = {}};
   if (access == Access::kRead) {
     if (slot.readers >= options_.readers_per_call) {
@@ -297,13 +297,12 @@ Calls::Outcome Calls::ViewOf(Slot& slot, Access access) {
 
 Calls::Slot* Calls::Find(absl::string_view call_id) {
   const auto found = slots_.find(call_id);
-  return found == slots_.end() ? nullptr : found->second.get();
+  return found == slots_.end() ? nullptr : found->get();
 }
 
 Calls::Slot* Calls::FindOwn(absl::string_view call_id, const Owner& owner) {
   Slot* const slot = Find(call_id);
-  const bool is_own = slot != nullptr && slot->state.request().issuer() == owner.issuer &&
-                      slot->state.request().subject() == owner.subject;
+  const bool is_own = slot != nullptr && slot->state.issuer() == owner.issuer && slot->state.subject() == owner.subject;
   return is_own ? slot : nullptr;
 }
 

@@ -353,8 +353,7 @@ class Calls final : public log::Follower {
   std::deque<Arrival> inbox_ ABSL_GUARDED_BY(loop_);
   bool are_answers_stalled_ ABSL_GUARDED_BY(loop_) = false;
 
-  // By the id that each of them holds.
-  absl::flat_hash_map<absl::string_view, std::unique_ptr<Slot>> slots_ ABSL_GUARDED_BY(loop_);
+  SlotSet slots_ ABSL_GUARDED_BY(loop_);
   absl::flat_hash_map<std::string, Opening> openings_ ABSL_GUARDED_BY(loop_);
   // By the fingerprint of the idempotency key.
   absl::flat_hash_map<std::string, Slot*> keys_ ABSL_GUARDED_BY(loop_);

@@ -19,8 +19,8 @@ constexpr auto kClaimAgain = std::chrono::milliseconds(200);
 }  // namespace
 
 void Calls::Enqueue(Slot& slot) {
-  slot.waits_since = Now();
-  waiting_[slot.state.request().name()].emplace(slot.state.opened_sequence(), &slot);
+  slot.quiet_since = Now();
+  waiting_[slot.state.name()].emplace(slot.state.opened_sequence(), &slot);
   metrics_.queued.Set(++waiting_count_);
   if (KeepsTimeOf(slot)) {
     Assign(slot);
@@ -30,7 +30,7 @@ void Calls::Enqueue(Slot& slot) {
 }
 
 void Calls::Dequeue(Slot& slot) {
-  const auto queue = waiting_.find(slot.state.request().name());
+  const auto queue = waiting_.find(slot.state.name());
   if (queue == waiting_.end() || queue->second.erase(slot.state.opened_sequence()) == 0) {
     return;
   }
@@ -52,7 +52,7 @@ void Calls::Assign(Slot& slot) {
       const double given_back = each.key == slot.state.worker() ? 1 : 0;
       return given_back + static_cast<double>(each.calls) / static_cast<double>(each.concurrent_max);
     };
-    if (worker->HasRoomFor(slot.state.request().name()) && (best == nullptr || load(*worker) < load(*best))) {
+    if (worker->HasRoomFor(slot.state.name()) && (best == nullptr || load(*worker) < load(*best))) {
       best = worker;
     }
   }
@@ -150,7 +150,7 @@ void Calls::NoteClaim(Slot& slot, const log::v1::CallClaim& claim, bool is_valid
     Dequeue(slot);
   }
   claims_[claim.worker()].insert(&slot);
-  slot.active_at = Now();
+  slot.quiet_since = Now();
   slot.worker_lost_at.reset();
   Hear(claim.replica());
   if (claim.replica() == replica_) {
@@ -196,14 +196,14 @@ void Calls::NoteOwnClaim(Slot& slot, uint64_t stream, bool was_claimed) {
 }
 
 void Calls::HandOver(Slot& slot) {
-  const log::v1::CallOpen& request = slot.state.request();
+  const CallInput& input = *slot.state.input();
   AssignedCall call = {.id = slot.state.id(),
                        .attempt = slot.state.attempt(),
-                       .name = request.name(),
-                       .body = request.body(),
-                       .content_type = request.content_type(),
-                       .subject = request.subject(),
-                       .metadata = {request.metadata().begin(), request.metadata().end()},
+                       .name = slot.state.name(),
+                       .body = input.body,
+                       .content_type = input.content_type,
+                       .subject = slot.state.subject(),
+                       .metadata = input.metadata,
                        .timeout = absl::FromChrono(DeadlineOf(slot) - Now())};
   metrics_.queue_wait.Observe(Now() - slot.opened_at, 1);
   if (slot.worker->stream != nullptr) {

@@ -18,7 +18,7 @@ uint64_t BytesOf(const log::Entry& entry) {
   return kRecordOverheadBytes + record.topic.size() + record.type.size() + record.data.size() + record.call.size();
 }
 
-std::string SubjectKeyOf(const log::v1::CallOpen& open) { return calls::SubjectKeyOf(open.issuer(), open.subject()); }
+std::string SubjectKeyOf(const Call& call) { return calls::SubjectKeyOf(call.issuer(), call.subject()); }
 
 }  // namespace
 
@@ -126,7 +126,9 @@ void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
   }
   NoteKept(*slot, BytesOf(entry));
   const bool was_claimed = slot->state.is_claimed();
+  const uint64_t held_before = slot->HeldBodyBytes();
   const bool is_valid = slot->state.Apply(what, entry);
+  bytes_in_flight_ -= held_before - slot->HeldBodyBytes();
   switch (what.kind_case()) {
     case log::v1::CallRecord::kClaim:
       NoteClaim(*slot, what.claim(), is_valid, was_claimed);
@@ -190,24 +192,23 @@ void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
   Call state(id, entry.sequence, std::move(open));
   auto owned = std::make_unique<Slot>(this, std::move(state), Now());
   Slot& slot = *owned;
-  slots_.emplace(slot.state.id(), std::move(owned));
+  slots_.insert(std::move(owned));
   NoteKept(slot, BytesOf(entry));
-  Hear(slot.state.request().replica());
+  Hear(slot.state.replica());
   slot.opened_at -= std::max(loop_->now() - entry.received, base::MonotonicClock::duration::zero());
   ++open_count_;
   metrics_.open.Set(open_count_);
-  ++per_subject_[SubjectKeyOf(slot.state.request())];
-  slot.held_body_bytes = slot.state.request().body().size();
-  bytes_in_flight_ += slot.held_body_bytes;
+  ++per_subject_[SubjectKeyOf(slot.state)];
+  bytes_in_flight_ += slot.HeldBodyBytes();
   if (has_key) {
-    keys_.emplace(slot.state.request().key_fingerprint(), &slot);
+    keys_.emplace(slot.state.key_fingerprint(), &slot);
     slot.holds_key = true;
   }
   slot.unread_since = Now();
   if (opening.has_value()) {
     metrics_.opened.Add(1);
-    slot.address = std::move(opening->address);
-    ++per_address_[slot.address];
+    slot.address = opening->address;
+    ++per_address_[slot.address.get()];
     opening->done(ViewOf(slot, opening->is_async ? Access::kLook : Access::kRead));
   }
   Enqueue(slot);
@@ -216,14 +217,10 @@ void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
 
 void Calls::NoteAnswer(Slot& slot) {
   slot.appended_index = std::max(slot.appended_index, slot.state.next_index());
-  slot.active_at = Now();
+  slot.quiet_since = Now();
   metrics_.events.Add(1);
-  if (slot.state.next_index() == 1) {
-    bytes_in_flight_ -= slot.held_body_bytes;
-    slot.held_body_bytes = 0;
-    if (slot.worker != nullptr) {
-      metrics_.first_event.Observe(Now() - slot.opened_at, 1);
-    }
+  if (slot.state.next_index() == 1 && slot.worker != nullptr) {
+    metrics_.first_event.Observe(Now() - slot.opened_at, 1);
   }
   if (slot.worker != nullptr && !slot.is_claiming) {
     NoteUnacked(slot);
@@ -235,7 +232,7 @@ void Calls::NoteStopped(Slot& slot, StopReason reason) {
   if (slot.worker != nullptr && !slot.is_claiming) {
     TellStop(slot, reason);
   } else if (!slot.state.is_claimed() && KeepsTimeOf(slot)) {
-    EndCall(slot, {.status = StatusAfter(reason), .message = slot.state.stop_message()});
+    EndCall(slot, {.status = StatusAfter(reason), .message = std::string(slot.state.stop_message())});
   }
 }
 
@@ -252,14 +249,12 @@ void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end) {
     }
   }
   Detach(slot);
-  bytes_in_flight_ -= slot.held_body_bytes;
-  slot.held_body_bytes = 0;
   --open_count_;
   metrics_.open.Set(open_count_);
-  Uncount(per_subject_, SubjectKeyOf(slot.state.request()));
-  if (!slot.address.empty()) {
+  Uncount(per_subject_, SubjectKeyOf(slot.state));
+  if (!slot.address.get().empty()) {
     Uncount(per_address_, slot.address);
-    slot.address.clear();
+    slot.address = SharedText();
   }
   metrics_.ends[static_cast<size_t>(slot.state.end_status())].Add(1);
   NoteDrained();
@@ -306,12 +301,12 @@ void Calls::Forget(Slot& slot) {
   log_bytes_ -= slot.log_bytes;
   metrics_.log_bytes.Set(log_bytes_);
   ForgetKey(slot);
-  const std::unique_ptr<Slot> last = std::move(slots_.extract(slot.state.id()).mapped());
+  slots_.erase(slots_.find(slot.state.id()));
 }
 
 void Calls::ForgetKey(Slot& slot) {
   if (std::exchange(slot.holds_key, false)) {
-    keys_.erase(slot.state.request().key_fingerprint());
+    keys_.erase(slot.state.key_fingerprint());
   }
 }
 
@@ -320,7 +315,7 @@ void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
     // The log has been made anew, and nothing that was in it is.
     waiting_.clear();
     waiting_count_ = 0;
-    for (const auto& [id, slot] : slots_) {
+    for (const auto& slot : slots_) {
       if (slot->worker != nullptr && (!slot->is_claiming || slot->IsMoving())) {
         TellStop(*slot, StopReason::kLost);
       }
@@ -357,7 +352,7 @@ void Calls::CatchUp() {
   answers_->OnCaughtUp();
   is_caught_up_ = true;
   // What was going on before this process, or while it did not know.
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& slot : slots_) {
     if (!slot->state.is_ended()) {
       CountAfresh(*slot);
     }

@@ -71,7 +71,7 @@ void Calls::Tick() {
 }
 
 void Calls::TakeOverFromReplicas() {
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& slot : slots_) {
     if (slot->state.is_ended()) {
       continue;
     }
@@ -101,7 +101,7 @@ void Calls::SayPresence() {
   for (const absl::string_view name : names) {
     presence.add_names(std::string(name));
   }
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& slot : slots_) {
     if (slot->readers > 0 && !slot->state.is_ended()) {
       presence.add_read_calls(slot->state.id());
     }

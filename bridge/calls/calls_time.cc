@@ -20,10 +20,6 @@ constexpr size_t kCapacityKept = 1024;
 
 Duration Chrono(absl::Duration duration) { return absl::ToChronoNanoseconds(duration); }
 
-absl::Duration TimeoutOf(const log::v1::CallOpen& open) {
-  return absl::Seconds(open.timeout().seconds()) + absl::Nanoseconds(open.timeout().nanos());
-}
-
 }  // namespace
 
 void Slot::OnTimer() {
@@ -37,7 +33,7 @@ MonotonicTime Calls::Now() const {
 }
 
 MonotonicTime Calls::DeadlineOf(const Slot& slot) const {
-  return slot.opened_at + Chrono(std::min(TimeoutOf(slot.state.request()), options_.max_duration));
+  return slot.opened_at + Chrono(std::min(slot.state.timeout(), options_.max_duration));
 }
 
 MonotonicTime Calls::ForgottenAt(const Slot& slot) const {
@@ -45,13 +41,12 @@ MonotonicTime Calls::ForgottenAt(const Slot& slot) const {
 }
 
 MonotonicTime Calls::SilentTooLongAt(const Slot& slot) const {
-  return slot.active_at + Chrono(slot.state.next_index() == 0 ? options_.first_event_timeout : options_.idle_timeout);
+  return slot.quiet_since + Chrono(slot.state.next_index() == 0 ? options_.first_event_timeout : options_.idle_timeout);
 }
 
 void Calls::CountAfresh(Slot& slot) {
   const MonotonicTime now = Now();
-  slot.waits_since = now;
-  slot.active_at = now;
+  slot.quiet_since = now;
   slot.stopped_at = now;
   if (!IsRead(slot)) {
     slot.unread_since = now;
@@ -71,8 +66,7 @@ bool Calls::KeepsTimeOf(const Slot& slot) const {
 bool Calls::IsRead(const Slot& slot) const { return slot.readers > 0 || replicas_.HasReadersOf(slot.state.id()); }
 
 bool Calls::StopsAtOnce(const Slot& slot) {
-  const log::v1::CallOpen& request = slot.state.request();
-  return request.on_disconnect() == static_cast<int>(OnDisconnect::kCancel) && !request.is_async();
+  return slot.state.on_disconnect() == OnDisconnect::kCancel && !slot.state.is_async();
 }
 
 void Calls::NoteReaders(Slot& slot) {
@@ -109,14 +103,13 @@ std::optional<MonotonicTime> Calls::NextDeadline(const Slot& slot) const {
   }
   consider(DeadlineOf(slot));
   if (!call.is_claimed()) {
-    consider(slot.waits_since + Chrono(options_.queue_timeout));
+    consider(slot.quiet_since + Chrono(options_.queue_timeout));
   } else if (const auto lost_at = slot.WorkerLostAt()) {
     consider(*lost_at + Chrono(options_.worker_grace));
   } else {
     consider(SilentTooLongAt(slot));
   }
-  const int on_disconnect = call.request().on_disconnect();
-  if (slot.unread_since.has_value() && on_disconnect != static_cast<int>(OnDisconnect::kContinue)) {
+  if (slot.unread_since.has_value() && call.on_disconnect() != OnDisconnect::kContinue) {
     // The replica where the last reader has left sees to what stops at once; others only guess who reads.
     const Duration at_once = options_.has_replicas ? Replicas::kSilenceMax : Duration::zero();
     consider(*slot.unread_since + (StopsAtOnce(slot) ? at_once : Chrono(options_.grace)));
@@ -161,10 +154,10 @@ void Calls::OnTimeOf(Slot& slot) {
     return;
   }
   if (const auto stop = call.stop()) {
-    EndCall(slot, {.status = StatusAfter(*stop), .message = call.stop_message()});
+    EndCall(slot, {.status = StatusAfter(*stop), .message = std::string(call.stop_message())});
   } else if (now >= DeadlineOf(slot)) {
     StopCall(slot, StopReason::kDeadline, "the call took longer than it may");
-  } else if (!call.is_claimed() && now >= slot.waits_since + Chrono(options_.queue_timeout)) {
+  } else if (!call.is_claimed() && now >= slot.quiet_since + Chrono(options_.queue_timeout)) {
     EndCall(slot,
             call.attempt() == 1
                 ? EndOf{.status = EndStatus::kNoWorker, .message = "no worker was free within calls.queue_timeout"}
@@ -224,7 +217,7 @@ void Calls::LoseWorker(Slot& slot, absl::string_view why) {
   }
   const Call& call = slot.state;
   if (const auto stop = call.stop()) {
-    EndCall(slot, {.status = StatusAfter(*stop), .message = call.stop_message()});
+    EndCall(slot, {.status = StatusAfter(*stop), .message = std::string(call.stop_message())});
   } else if (call.next_index() == 0 && slot.appended_index == 0 && call.attempt() < options_.attempts_max) {
     Decide(slot, Alone(ReleaseRecord(call.id(), call.attempt(), call.turn())));
   } else {
@@ -273,7 +266,7 @@ void Calls::EndAllCalls() {
     std::exchange(on_drained_, nullptr)();
     return;
   }
-  for (const auto& [id, slot] : slots_) {
+  for (const auto& slot : slots_) {
     if (slot->state.is_ended() || slot->is_deciding) {
       continue;
     }

@@ -98,7 +98,7 @@ void Calls::TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>&
     }
     Attach(*slot, worker);
     slot->worker_lost_at.reset();
-    slot->active_at = Now();
+    slot->quiet_since = Now();
     Ack(*worker, *slot, absl::OkStatus());
     if (const auto stop = slot->state.stop()) {
       worker->stream->OnStop(each.call_id, each.attempt, *stop);
@@ -188,7 +188,7 @@ std::optional<EndOf> Calls::EndByWorker(const Slot& slot, CallUpdate::End end) c
   if (const auto stop = slot.state.stop()) {
     how.status = StatusAfter(*stop);
     if (how.message.empty()) {
-      how.message = slot.state.stop_message();
+      how.message = std::string(slot.state.stop_message());
     }
   } else if (end.code == kUnavailable && slot.appended_index == 0) {
     return std::nullopt;
@@ -246,7 +246,7 @@ void Calls::TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* bat
     }
     return;
   }
-  slot->active_at = Now();
+  slot->quiet_since = Now();
   absl::Status rejected = std::move(update.rejected);
   uint64_t bytes = 0;
   const size_t records_before = batch->records.size();

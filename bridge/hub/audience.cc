@@ -44,10 +44,9 @@ bool Selection::MatchesType(const sse::Frame& frame) const {
   return types.empty() || std::find(types.begin(), types.end(), frame.type()) != types.end();
 }
 
-bool Selection::Matches(const sse::Frame& frame) const {
-  return MatchesType(frame) && std::any_of(patterns.begin(), patterns.end(), [&](const topic::Pattern& pattern) {
-           return pattern.Matches(frame.topic());
-         });
+bool Selection::Matches(absl::string_view topic, const sse::Frame& frame) const {
+  return MatchesType(frame) && std::any_of(patterns.begin(), patterns.end(),
+                                           [&](const topic::Pattern& pattern) { return pattern.Matches(topic); });
 }
 
 void Audience::AddLive(Subscription& subscription) {
@@ -187,7 +186,7 @@ Audience::Found Audience::Find(const Ring& ring, uint64_t next, size_t count_max
     const uint64_t scan_end = std::min(end, matches_->end + RecordsToScan());
     scanned = (scan_end - matches_->end) * selection_.patterns.size();
     for (; matches_->end < scan_end; ++matches_->end) {
-      if (selection_.Matches(*ring[matches_->end])) {
+      if (selection_.Matches(ring.TopicOf(matches_->end), *ring[matches_->end])) {
         matches_->indexes.Append(matches_->end);
       }
     }
@@ -228,7 +227,7 @@ Audience::Lookback Audience::FindBackwards(const Ring& ring, uint64_t before, ui
   const uint64_t stop = std::max(ring.begin_index(), before - std::min(before, RecordsToScan()));
   while (result.searched_to > stop && result.found < count_max) {
     --result.searched_to;
-    result.found += selection_.Matches(*ring[result.searched_to]) ? 1U : 0U;
+    result.found += selection_.Matches(ring.TopicOf(result.searched_to), *ring[result.searched_to]) ? 1U : 0U;
   }
   return result;
 }

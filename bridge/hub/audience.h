@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
+#include "absl/container/inlined_vector.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -34,7 +35,7 @@ struct Selection {
   // Sorts and removes repeats, so that what asks for the same is equal.
   void Normalize();
   // Of the topic and the type.
-  bool Matches(const sse::Frame& frame) const;
+  bool Matches(absl::string_view topic, const sse::Frame& frame) const;
   bool MatchesType(const sse::Frame& frame) const;
   // The memory that the patterns take, here and in an index, roughly: what they share with others is not known.
   size_t PatternBytes() const;
@@ -171,7 +172,9 @@ class Audience {
   const Item* FirstOwed(const Subscription& subscription) const;
 
   const Selection selection_;
-  std::vector<Subscription*> live_;
+  // Two take no memory of their own, and no more room here than the vector of many: most audiences have one.
+  absl::InlinedVector<Subscription*, 2> live_;
+  static_assert(sizeof(live_) == sizeof(std::vector<Subscription*>));
   std::unique_ptr<FanOut> fan_out_;
   // How many items have been owed so far.
   uint64_t items_total_ = 0;

@@ -6,7 +6,7 @@
 
 namespace bridge::hub {
 
-FrameBatch::~FrameBatch() { feed->NoteTaken(bytes); }
+FrameBatch::~FrameBatch() { feed->NoteTaken(list.footprint_bytes()); }
 
 void Feed::Start(absl::AnyInvocable<void()> resume, std::vector<FrameSink*> sinks) {
   sinks_ = std::move(sinks);
@@ -34,13 +34,11 @@ void Feed::OnCaughtUp() {
 
 log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
   auto batch = std::make_shared<FrameBatch>(this);
-  batch->frames.reserve(entries.size());
+  batch->list.Reserve(entries.size());
   for (const log::Entry& entry : entries) {
-    auto frame = MakeFrame(epoch_, entry);
-    batch->bytes += frame->footprint_bytes();
-    batch->frames.push_back(std::move(frame));
+    batch->list.Append(MakeFrame(epoch_, entry), entry.record.topic);
   }
-  budget_.Add(batch->bytes);
+  budget_.Add(batch->list.footprint_bytes());
   for (FrameSink* sink : sinks_) {
     sink->PostFrames(batch);
   }

@@ -10,9 +10,9 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
 
+#include "bridge/hub/frame_list.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/follow_budget.h"
-#include "bridge/sse/frame.h"
 
 namespace bridge::hub {
 
@@ -26,8 +26,7 @@ struct FrameBatch {
   ~FrameBatch();
 
   Feed* const feed;
-  std::vector<sse::FramePtr> frames;
-  size_t bytes = 0;
+  FrameList list;
 };
 
 // Where a feed hands its frames: a hub. Thread-safe, never waits, keeps the order of the calls.

@@ -168,9 +168,9 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   int TakeArrival() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   int TakeFrames() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Goes on to find its audiences; it is done when match_ is. Returns how many steps it took.
-  int MatchFrame(const sse::Frame& frame, int steps_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  int MatchTopic(absl::string_view topic, int steps_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Returns how many audiences are owed the frame, and streams end behind it. REQUIRES: its match is done.
-  size_t TakeFrame(const sse::FramePtr& frame) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  size_t TakeFrame(const sse::FramePtr& frame, absl::string_view topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Has its live streams catch up, and so end behind the frame that the ring gets next. Returns how many they were.
   size_t EndLive(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 

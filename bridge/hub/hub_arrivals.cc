@@ -58,18 +58,18 @@ bool Hub::MayTakeArrival() const { return !inbox_.empty() && owed_bytes_ < kOwed
 
 int Hub::TakeFrames() {
   constexpr int kFramesPerTurn = kSendsPerTurn * kFramesPerSend;
-  const std::vector<sse::FramePtr>& frames = inbox_.front().batch->frames;
+  const FrameList& list = inbox_.front().batch->list;
   int taken = 0;
-  while (inbox_position_ < frames.size() && taken < kFramesPerTurn && owed_bytes_ < kOwedBytesMax) {
-    const sse::FramePtr& frame = frames[inbox_position_];
-    taken += 1 + MatchFrame(*frame, (kFramesPerTurn - taken) * kStepsPerFrame) / kStepsPerFrame;
+  while (inbox_position_ < list.size() && taken < kFramesPerTurn && owed_bytes_ < kOwedBytesMax) {
+    const absl::string_view topic = list.topic(inbox_position_);
+    taken += 1 + MatchTopic(topic, (kFramesPerTurn - taken) * kStepsPerFrame) / kStepsPerFrame;
     if (!match_.is_done()) {
       break;
     }
-    taken += static_cast<int>(TakeFrame(frame));
+    taken += static_cast<int>(TakeFrame(list.frames()[inbox_position_], topic));
     ++inbox_position_;
   }
-  if (inbox_position_ == frames.size()) {
+  if (inbox_position_ == list.size()) {
     inbox_.pop_front();
     inbox_position_ = 0;
   }
@@ -78,10 +78,10 @@ int Hub::TakeFrames() {
   return 1 + taken / kFramesPerSend;
 }
 
-int Hub::MatchFrame(const sse::Frame& frame, int steps_max) {
+int Hub::MatchTopic(absl::string_view topic, int steps_max) {
   if (match_.is_done()) {
     ++tick_;
-    index_.Begin(frame.topic(), match_);
+    index_.Begin(topic, match_);
   }
   const auto note = [this](Audience* audience) {
     loop_->AssertOnLoop();
@@ -93,9 +93,9 @@ int Hub::MatchFrame(const sse::Frame& frame, int steps_max) {
   return static_cast<int>(index_.Continue(match_, static_cast<size_t>(steps_max), note));
 }
 
-size_t Hub::TakeFrame(const sse::FramePtr& frame) {
+size_t Hub::TakeFrame(const sse::FramePtr& frame, absl::string_view topic) {
   std::copy_if(unindexed_.begin(), unindexed_.end(), std::back_inserter(matched_),
-               [&](const Audience* audience) { return audience->selection().Matches(*frame); });
+               [&](const Audience* audience) { return audience->selection().Matches(topic, *frame); });
   size_t ended = 0;
   if (!options_.end_type.empty() && frame->type() == options_.end_type) {
     for (Audience* const audience : matched_) {
@@ -104,7 +104,7 @@ size_t Hub::TakeFrame(const sse::FramePtr& frame) {
   }
   const uint64_t index_before = ring_.end_index();
   if (!frame->is_ephemeral()) {
-    ring_.Append(frame);
+    ring_.Append(frame, topic);
   }
   const uint64_t index_after = ring_.end_index();
   size_t audiences = 0;

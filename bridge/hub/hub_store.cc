@@ -77,22 +77,23 @@ int Hub::CatchUpFromStore(Subscription& subscription) {
     return 1;
   }
   if (page->has_damage && subscription.next_ == page->after) {
-    const uint64_t first = page->frames.empty() ? page->read_to : page->frames.front()->sequence() - 1;
+    const uint64_t first = page->list.empty() ? page->read_to : page->list.frames().front()->sequence() - 1;
     SayGap(subscription, IdOf(LastSequenceOf(subscription)), first, GapReason::kTrimmed);
     subscription.next_ = first;
   }
   const Selection& selection = subscription.audience_->selection();
   const auto behind = [](uint64_t sequence, const sse::FramePtr& frame) { return sequence < frame->sequence(); };
-  auto frame = std::upper_bound(page->frames.begin(), page->frames.end(), subscription.next_, behind);
+  const std::vector<sse::FramePtr>& frames = page->list.frames();
+  auto frame = std::upper_bound(frames.begin(), frames.end(), subscription.next_, behind);
   int scanned = 0;
   uint64_t next = page->read_to;
-  for (size_t bytes = 0; frame != page->frames.end(); ++frame) {
+  for (size_t bytes = 0; frame != frames.end(); ++frame) {
     if (scanned >= kScansMax) {
       next = (*frame)->sequence() - 1;
       break;
     }
     scanned += static_cast<int>(selection.patterns.size());
-    if (!selection.Matches(**frame)) {
+    if (!selection.Matches(page->list.topic(static_cast<size_t>(frame - frames.begin())), **frame)) {
       continue;
     }
     bytes += (*frame)->chunk().size();

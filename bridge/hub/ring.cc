@@ -34,22 +34,22 @@ void Ring::Reset(uint64_t sequence) {
   trimmed_sequence_ = sequence;
 }
 
-void Ring::Append(sse::FramePtr frame) {
+void Ring::Append(sse::FramePtr frame, absl::string_view topic) {
   assert(frame->sequence() > head_sequence_);
   if (slots_.empty()) {
     trimmed_sequence_ = head_sequence_;
   }
-  auto [topic, is_new] = topics_.try_emplace(frame->topic());
-  PostingList& postings = topic->second;
+  auto [entry, is_new] = topics_.try_emplace(topic);
+  PostingList& postings = entry->second;
   if (is_new) {
-    footprint_bytes_ += FootprintOfTopic(frame->topic());
+    footprint_bytes_ += FootprintOfTopic(topic);
   } else {
     footprint_bytes_ -= FootprintOf(postings);
   }
   postings.Append(end_index());
   footprint_bytes_ += FootprintOf(postings) + FootprintOf(*frame);
   head_sequence_ = frame->sequence();
-  slots_.push_back({.frame = std::move(frame), .postings = &postings});
+  slots_.push_back({.frame = std::move(frame), .topic = &*entry});
   while (!slots_.empty() && (slots_.size() > limits_.events_max || footprint_bytes_ > limits_.bytes_max ||
                              topics_.size() > limits_.topics_max)) {
     PopFront();
@@ -96,13 +96,14 @@ base::MonotonicClock::duration Ring::OldestAge(base::MonotonicTime now) const {
 
 void Ring::PopFront() {
   const Slot& slot = slots_.front();
-  footprint_bytes_ -= FootprintOf(*slot.frame) + FootprintOf(*slot.postings);
-  slot.postings->TrimBelow(begin_index_ + 1);
-  if (slot.postings->empty()) {
-    footprint_bytes_ -= FootprintOfTopic(slot.frame->topic());
-    topics_.erase(slot.frame->topic());
+  auto& [topic, postings] = *slot.topic;
+  footprint_bytes_ -= FootprintOf(*slot.frame) + FootprintOf(postings);
+  postings.TrimBelow(begin_index_ + 1);
+  if (postings.empty()) {
+    footprint_bytes_ -= FootprintOfTopic(topic);
+    topics_.erase(topics_.find(topic));
   } else {
-    footprint_bytes_ += FootprintOf(*slot.postings);
+    footprint_bytes_ += FootprintOf(postings);
   }
   trimmed_sequence_ = slot.frame->sequence();
   slots_.pop_front();

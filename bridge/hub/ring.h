@@ -32,9 +32,9 @@ class Ring {
   // Makes the ring empty, standing behind `sequence`.
   void Reset(uint64_t sequence);
 
-  // Appends a kept frame, and trims what is over the bounds of number, bytes and topics.
+  // Appends a kept frame of that topic, and trims what is over the bounds of number, bytes and topics.
   // REQUIRES: its sequence is larger than all before.
-  void Append(sse::FramePtr frame);
+  void Append(sse::FramePtr frame, absl::string_view topic);
 
   // Trims what is older than the limit, up to a bound; false where there is more to be trimmed.
   bool TrimByAge(base::MonotonicTime now);
@@ -43,6 +43,7 @@ class Ring {
   uint64_t begin_index() const { return begin_index_; }
   uint64_t end_index() const { return begin_index_ + slots_.size(); }
   const sse::FramePtr& operator[](uint64_t index) const { return slots_[index - begin_index_].frame; }
+  absl::string_view TopicOf(uint64_t index) const { return slots_[index - begin_index_].topic->first; }
 
   // The sequence of the newest record there has been, in the ring or trimmed; 0 before the first.
   uint64_t head_sequence() const { return head_sequence_; }
@@ -60,12 +61,12 @@ class Ring {
   base::MonotonicClock::duration OldestAge(base::MonotonicTime now) const;
 
  private:
+  using Topics = absl::node_hash_map<std::string, PostingList>;
+
   struct Slot {
     sse::FramePtr frame;
-    PostingList* postings;
+    Topics::value_type* topic;
   };
-
-  using Topics = absl::node_hash_map<std::string, PostingList>;
 
   void PopFront();
   // With its slot.

@@ -24,8 +24,7 @@ sse::FramePtr MakeFrame(uint64_t epoch, const log::Entry& entry) {
   const log::Record& record = entry.record;
   const std::string id =
       record.ephemeral ? std::string() : log::EventIdOf({.epoch = epoch, .sequence = entry.sequence});
-  return sse::Frame::Make({.topic = record.topic,
-                           .sequence = entry.sequence,
+  return sse::Frame::Make({.sequence = entry.sequence,
                            .received = entry.received,
                            .event = {.id = id,
                                      .type = record.type,
@@ -132,12 +131,11 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
   page->read_to = answer->read_to.sequence;
   page->pattern = key.pattern;
   page->has_damage = answer->has_damage;
-  page->frames.reserve(answer->entries.size());
+  page->list.Reserve(answer->entries.size());
   for (const log::Entry& entry : answer->entries) {
     assert(entry.sequence > page->after && entry.sequence <= page->read_to);
-    assert(page->frames.empty() || entry.sequence > page->frames.back()->sequence());
-    page->frames.push_back(MakeFrame(key.epoch, entry));
-    page->footprint_bytes += page->frames.back()->footprint_bytes();
+    assert(page->list.empty() || entry.sequence > page->list.frames().back()->sequence());
+    page->list.Append(MakeFrame(key.epoch, entry), entry.record.topic);
   }
   if (page->read_to == page->after) {
     return;  // the store has nothing newer yet
@@ -188,15 +186,15 @@ void StoreReader::Keep(const Key& key, FramePagePtr page) {
   const absl::MutexLock lock(&mutex_);
   const auto [it, is_new] = pages_.try_emplace(key, page);
   if (!is_new) {
-    bytes_ -= it->second->footprint_bytes;
+    bytes_ -= it->second->list.footprint_bytes();
     it->second = page;
   } else {
     order_.push_back(key);
   }
-  bytes_ += page->footprint_bytes;
+  bytes_ += page->list.footprint_bytes();
   while (bytes_ > kBytesKept && order_.size() > 1) {
     const auto oldest = pages_.find(order_.front());
-    bytes_ -= oldest->second->footprint_bytes;
+    bytes_ -= oldest->second->list.footprint_bytes();
     dropped.push_back(std::move(oldest->second));
     pages_.erase(oldest);
     order_.pop_front();

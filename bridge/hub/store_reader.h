@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 
+#include "bridge/hub/frame_list.h"
 #include "bridge/log/event_log.h"
 #include "bridge/ops/log_limiter.h"
 #include "bridge/sse/frame.h"
@@ -34,8 +35,7 @@ struct FramePage {
   std::string pattern;
   // The first of the records that it covers are damaged in the store.
   bool has_damage = false;
-  std::vector<sse::FramePtr> frames;
-  size_t footprint_bytes = 0;
+  FrameList list;
 };
 using FramePagePtr = std::shared_ptr<const FramePage>;
 

@@ -38,7 +38,7 @@ std::optional<uint64_t> IdempotencyWindow::FindOrRemember(const Fingerprint& fin
 
 void IdempotencyWindow::ForgetFrom(uint64_t sequence) {
   while (!seen_.empty() && seen_.back().sequence >= sequence) {
-    const Number last = static_cast<Number>(first_number_ + seen_.size() - 1);
+    const auto last = static_cast<Number>(first_number_ + seen_.size() - 1);
     if (const auto found = numbers_.find(seen_.back().fingerprint); found != numbers_.end() && *found == last) {
       numbers_.erase(found);
     }

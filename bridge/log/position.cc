@@ -25,7 +25,7 @@ absl::Status NoEventId(absl::string_view text) {
 }  // namespace
 
 std::string EventIdOf(Position position) {
-  std::array<char, kEventIdBytesMax> buffer;
+  std::array<char, kEventIdBytesMax> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   char* const end = buffer.data() + buffer.size();
   char* at = std::to_chars(buffer.data(), end, position.epoch, 16).ptr;
   *at++ = kSeparator;

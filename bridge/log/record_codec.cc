@@ -43,6 +43,7 @@ std::string EncodeRecord(const Record& record) {
 
 absl::StatusOr<Record> DecodeRecord(absl::string_view bytes) {
   // The message's parts but its long texts, which move on into the record, are on the stack.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): it is written to first
   alignas(std::max_align_t) std::array<char, 1024> memory;
   google::protobuf::Arena arena(memory.data(), memory.size());
   v1::Record& stored = *google::protobuf::Arena::CreateMessage<v1::Record>(&arena);

@@ -179,7 +179,7 @@ void ConnectionGuard::Cut(Connection& connection, Reason reason) {
   // Resets it, and drops what has been received and not been read: gRPC finds an error, and nothing before that.
   sockaddr nobody{};
   nobody.sa_family = AF_UNSPEC;
-  connect(connection.fd, &nobody, sizeof(nobody));
+  static_cast<void>(connect(connection.fd, &nobody, sizeof(nobody)));
   metrics_.cut[reason].Add(1);
   if (const auto suppressed = lines_.Admit()) {
     ops::LogWarn("publisher_connection_cut", {{"peer", connection.peer},

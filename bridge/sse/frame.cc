@@ -19,19 +19,22 @@ FramePtr Frame::Make(const Options& options) {
   const size_t chunk_head_size = HexDigits(text_size) + 2;
   const size_t chunk_size = chunk_head_size + text_size + kChunkTailSize;
   assert(chunk_size <= std::numeric_limits<uint32_t>::max());
-  void* const memory = ::operator new(sizeof(Frame) + options.topic.size() + options.event.type.size() + chunk_size);
+  void* const memory = ::operator new(FootprintOf(options.event.type.size(), chunk_size));
   return FramePtr(new (memory) Frame(options, text_size, chunk_head_size));
+}
+
+size_t Frame::FootprintOf(size_t type_size, size_t chunk_size) {
+  static_assert(sizeof(Frame) == offsetof(Frame, bytes_) + sizeof(bytes_));
+  return std::max(sizeof(Frame), offsetof(Frame, bytes_) + type_size + chunk_size);
 }
 
 Frame::Frame(const Options& options, size_t text_size, size_t chunk_head_size)
     : chunk_size_(static_cast<uint32_t>(chunk_head_size + text_size + kChunkTailSize)),
       sequence_(options.sequence),
       received_(options.received),
-      topic_size_(static_cast<uint8_t>(options.topic.size())),
       type_size_(static_cast<uint8_t>(options.event.type.size())),
       chunk_head_size_(static_cast<uint8_t>(chunk_head_size)) {
-  char* out = std::copy(options.topic.begin(), options.topic.end(), bytes());
-  out = std::copy(options.event.type.begin(), options.event.type.end(), out);
+  char* out = std::copy(options.event.type.begin(), options.event.type.end(), bytes_);
   out = std::to_chars(out, out + chunk_head_size, text_size, 16).ptr;
   *out++ = '\r';
   *out++ = '\n';

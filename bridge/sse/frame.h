@@ -21,15 +21,13 @@ using FramePtr = boost::intrusive_ptr<const Frame>;
 class Frame {
  public:
   struct Options {
-    // What the frame is matched by; not among its bytes.
-    absl::string_view topic;
     // The record's sequence in the log; 0 for an ephemeral one.
     uint64_t sequence = 0;
     // When the record was accepted: its age and latency count from here.
     base::MonotonicTime received;
     Event event;
   };
-  // REQUIRES: the topic has at most 255 bytes, the type 128.
+  // REQUIRES: the type has at most 128 bytes.
   static FramePtr Make(const Options& options);
 
   Frame(const Frame&) = delete;
@@ -38,20 +36,19 @@ class Frame {
   uint64_t sequence() const { return sequence_; }
   bool is_ephemeral() const { return sequence_ == 0; }
   base::MonotonicTime received() const { return received_; }
-  absl::string_view topic() const { return {bytes(), topic_size_}; }
   // As it was given: "message" for the empty one.
   absl::string_view type() const {
-    return type_size_ == 0 ? absl::string_view("message") : absl::string_view(bytes() + topic_size_, type_size_);
+    return type_size_ == 0 ? absl::string_view("message") : absl::string_view(bytes_, type_size_);
   }
 
   // The encoded event as an HTTP chunk, and without that framing (for HTTP/1.0).
-  absl::string_view chunk() const { return {bytes() + topic_size_ + type_size_, chunk_size_}; }
+  absl::string_view chunk() const { return {bytes_ + type_size_, chunk_size_}; }
   absl::string_view text() const {
     return chunk().substr(chunk_head_size_, chunk_size_ - chunk_head_size_ - kChunkTailSize);
   }
 
   // The memory that the frame takes.
-  size_t footprint_bytes() const { return sizeof(Frame) + topic_size_ + type_size_ + chunk_size_; }
+  size_t footprint_bytes() const { return FootprintOf(type_size_, chunk_size_); }
 
  private:
   static constexpr size_t kChunkTailSize = 2;
@@ -64,17 +61,16 @@ class Frame {
 
   Frame(const Options& options, size_t text_size, size_t chunk_head_size);
 
-  const char* bytes() const { return reinterpret_cast<const char*>(this + 1); }
-  char* bytes() { return reinterpret_cast<char*>(this + 1); }
+  static size_t FootprintOf(size_t type_size, size_t chunk_size);
 
   mutable std::atomic<uint32_t> references_{0};
   const uint32_t chunk_size_;
   const uint64_t sequence_;
   const base::MonotonicTime received_;
-  const uint8_t topic_size_;
   const uint8_t type_size_;
   const uint8_t chunk_head_size_;
-  // Behind the object: topic, type, chunk.
+  // The type, then the chunk, which go on behind the object: there are many, and so no byte is left out.
+  char bytes_[6];
 };
 
 }  // namespace bridge::sse

@@ -54,7 +54,7 @@ double Round(double value, int digits) {
 class Demo {
  public:
   // `client` outlives the demo.
-  Demo(const Flags& flags, PublisherClient* client);
+  Demo(Flags flags, PublisherClient* client);
 
   // Publishes until `is_over` says so; `is_over` waits until the given time.
   void Run(const std::function<bool(absl::Time)>& is_over);
@@ -102,8 +102,8 @@ class Demo {
   absl::Time answer_start_;
 };
 
-Demo::Demo(const Flags& flags, PublisherClient* client)
-    : flags_(flags), client_(*client), run_(absl::StrFormat("%04x", absl::Uniform<uint16_t>(bits_))) {
+Demo::Demo(Flags flags, PublisherClient* client)
+    : flags_(std::move(flags)), client_(*client), run_(absl::StrFormat("%04x", absl::Uniform<uint16_t>(bits_))) {
   const auto every = [this](absl::Duration period, void (Demo::*publish)()) {
     producers_.push_back({.due = absl::Now(), .produce = [this, period, publish] {
                             (this->*publish)();

@@ -17,8 +17,10 @@
 
 #include <CLI/CLI.hpp>
 #include <absl/base/thread_annotations.h>
+#include <absl/strings/match.h>
 #include <absl/strings/numbers.h>
 #include <absl/strings/str_cat.h>
+#include <absl/strings/string_view.h>
 #include <absl/synchronization/mutex.h>
 #include <absl/time/time.h>
 #include <nats/nats.h>
@@ -201,9 +203,9 @@ class InboxPublisher {
       natsMsg* next = nullptr;
       Require(natsSubscription_NextMsg(&next, acks_, kAckTimeoutMs), "no ack");
       const Message ack(next);
-      const std::string_view said(natsMsg_GetData(next), static_cast<size_t>(natsMsg_GetDataLength(next)));
+      const absl::string_view said(natsMsg_GetData(next), static_cast<size_t>(natsMsg_GetDataLength(next)));
       uint64_t number = 0;
-      if (said.find("\"seq\"") == std::string_view::npos ||
+      if (!absl::StrContains(said, R"("seq")") ||
           !absl::SimpleAtoi(natsMsg_GetSubject(next) + inbox_.size() + 1, &number) || number != acked_) {
         Fail(absl::StrCat("instead of ack ", acked_, " came: ", natsMsg_GetSubject(next), " ", std::string(said)));
       }

@@ -123,7 +123,7 @@ int Main(int argc, char** argv) {
   RaiseDescriptorLimit(options.streams);
   uint16_t port = 0;
   const Fd listener = Listen(port);
-  std::cerr << "listening http=127.0.0.1:" << port << std::endl;
+  std::cerr << "listening http=127.0.0.1:" << port << '\n';
   const std::vector<Fd> streams = AcceptStreams(listener, options.streams);
 
   std::string line;

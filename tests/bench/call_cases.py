@@ -112,7 +112,7 @@ def memory(machine, variant, scale):
         with serve(machine, system, tokens=tokens, options=["--held"]) as worker:
             worker.read_report()
             with call(machine, system, few, tokens=tokens, calls_max=few, rate=HELD_PER_SECOND) as load:
-                load.read_report()
+                answer = load.read_report()
                 at_few = settled_bytes()
                 with call(machine, system, many - few, tokens=tokens, calls_max=many - few, rate=HELD_PER_SECOND) as more:
                     more.read_report()
@@ -129,9 +129,11 @@ def memory(machine, variant, scale):
                 load.read_report()
                 at_few_again = settled_bytes()
     per_call = (at_many - at_few) / (many - few)
-    # What is kept of a body is not needed once there are events.
-    own = TOKEN_BYTES * tokens if tokens else BODY_BYTES
-    return {"bytes_per_call": per_call, "beside_bytes": per_call - own, "kept_share": (at_few_again - at_few) / max(at_many - at_few, 1),
+    # The answer as its reader gets it; nothing is kept of a body once there are events.
+    event_bytes = answer["answer_bytes"] / answer["tokens"] if tokens else 0
+    own = event_bytes * tokens if tokens else BODY_BYTES
+    return {"bytes_per_call": per_call, "beside_bytes": per_call - own, "event_bytes": event_bytes,
+            "kept_share": (at_few_again - at_few) / max(at_many - at_few, 1),
             "few_bytes": at_few, "many_bytes": at_many, "after_bytes": after, "few_again_bytes": at_few_again}
 
 

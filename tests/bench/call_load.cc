@@ -17,7 +17,7 @@
 namespace bridge::bench {
 namespace {
 
-constexpr size_t kReadBytes = 64 * 1024;
+constexpr size_t kReadBytes = size_t{64} << 10;
 constexpr size_t kReadyMax = 1024;
 constexpr uint64_t kWakeTag = UINT64_MAX;
 constexpr size_t kCallsPerSource = 5000;
@@ -26,8 +26,8 @@ constexpr size_t kFirstSource = 2;
 constexpr int64_t kBehindMaxNs = 10'000'000;
 // Of a refusal.
 constexpr size_t kShownMax = 1000;
-constexpr std::string_view kEndData = "{\"status\":\"";
-constexpr std::string_view kGoodEnd = "{\"status\":\"ok\"";
+constexpr std::string_view kEndData = R"({"status":")";
+constexpr std::string_view kGoodEnd = R"({"status":"ok")";
 
 }  // namespace
 
@@ -77,9 +77,10 @@ void CallLoad::Post(size_t index) {
   Watch(EPOLL_CTL_MOD, call.fd.get(), EPOLLIN, index);
 }
 
-void CallLoad::Receive(Call& call, std::string_view data, int64_t now_ns) {
+void CallLoad::Receive(Call& call, std::string_view id, std::string_view data, int64_t now_ns) {
   if (const std::optional<Stamp> stamp = ReadStamp(data)) {
     ++counts_.tokens;
+    counts_.answer_bytes += std::string_view("data: \nid: \n\n").size() + data.size() + id.size();
     latency_.Record(now_ns - stamp->sent_ns);
     call.is_wrong = call.is_wrong || stamp->sequence != ++call.tokens || call.has_end;
   } else if (data.starts_with(kEndData)) {
@@ -95,7 +96,7 @@ void CallLoad::Read(size_t index) {
   if (size <= 0) return End(index);
   const int64_t now_ns = NowNs();
   call.reader.Feed({buffer_.data(), static_cast<size_t>(size)},
-                   [&](std::string_view /*id*/, std::string_view data) { Receive(call, data, now_ns); });
+                   [&](std::string_view id, std::string_view data) { Receive(call, id, data, now_ns); });
   if (call.reader.state() == SseReader::State::kRefused) {
     const std::string answer(buffer_.data(), std::min<size_t>(static_cast<size_t>(size), kShownMax));
     Fail(absl::StrCat("call ", index, " was refused: ", answer));
@@ -150,6 +151,7 @@ void CallLoad::PrintReport(std::string_view kind) const {
       .Set("open", static_cast<double>(open_))
       .Set("posted", static_cast<double>(counts_.posted))
       .Set("tokens", static_cast<double>(counts_.tokens))
+      .Set("answer_bytes", static_cast<double>(counts_.answer_bytes))
       .Set("ended", static_cast<double>(counts_.ended))
       .Set("failed", static_cast<double>(counts_.failed))
       .Set("seconds", static_cast<double>(NowNs() - counts_from_ns_) / 1e9)

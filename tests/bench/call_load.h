@@ -62,6 +62,7 @@ class CallLoad {
   struct Counts {
     uint64_t posted = 0;
     uint64_t tokens = 0;
+    uint64_t answer_bytes = 0;  // of the events of these
     uint64_t ended = 0;
     uint64_t failed = 0;
   };
@@ -69,7 +70,7 @@ class CallLoad {
   void CallMore();
   void Post(size_t index);
   void Read(size_t index);
-  void Receive(Call& call, std::string_view data, int64_t now_ns);
+  void Receive(Call& call, std::string_view id, std::string_view data, int64_t now_ns);
   void End(size_t index);
   void Watch(int operation, int fd, uint32_t events, uint64_t tag) const;
 

@@ -2,7 +2,7 @@
 
 import statistics
 
-from call_cases import ANSWER_SECONDS, CALLS, FEW, HELD_TOKENS, MANY, SHORT_CALLS, TOKENS_PER_SECOND
+from call_cases import ANSWER_SECONDS, CALLS, FEW, HELD_TOKENS, MANY, SHORT_CALLS, TOKEN_BYTES, TOKENS_PER_SECOND
 from log_results import markdown, microseconds, precise_milliseconds, shown, verdict
 from results import Samples, kibibytes, thousands
 
@@ -63,7 +63,9 @@ def memory(_cases, samples):
                      verdict(None if kept is None else kept <= KEPT_SHARE)])
     head = ["an open call", "memory", "beside body or answer", "≤ 2 KiB", "share kept after all have ended and been forgotten",
             f"≤ {KEPT_SHARE:.0%}"]
-    return markdown(f"Memory per open call, from {FEW:,} to {MANY:,}", head, rows)
+    table = markdown(f"Memory per open call, from {FEW:,} to {MANY:,}", head, rows)
+    event_bytes = of_case.median("answered", "event_bytes")
+    return table if event_bytes is None else f"{table}\n\nAn event of {TOKEN_BYTES} bytes of data is {event_bytes:.0f} bytes of an answer."
 
 
 def tables(cases):

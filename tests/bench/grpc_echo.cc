@@ -120,7 +120,7 @@ int Main(int argc, char** argv) {
   builder.RegisterService(reply == Reply::kEcho ? static_cast<grpc::Service*>(&echo) : &ack);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (server == nullptr) Fail("the gRPC server does not start");
-  std::cerr << "listening grpc=127.0.0.1:" << port << std::endl;
+  std::cerr << "listening grpc=127.0.0.1:" << port << '\n';
   std::string line;
   while (std::getline(std::cin, line)) {
   }

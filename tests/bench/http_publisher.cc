@@ -51,9 +51,9 @@ std::optional<size_t> AnswerSize(std::string_view bytes) {
 
 class HttpPublisher {
  public:
-  HttpPublisher(const PublishOptions& options, const std::string& path, size_t connections)
+  HttpPublisher(const PublishOptions& options, std::string path, size_t connections)
       : options_(options),
-        path_(path),
+        path_(std::move(path)),
         plan_(options),
         payload_(MakePayload(options.payload_bytes)),
         connections_(connections) {
@@ -107,7 +107,7 @@ class HttpPublisher {
   }
 
   void Read(Connection& connection) {
-    std::array<char, 16 * 1024> bytes{};
+    std::array<char, size_t{16} << 10> bytes{};
     const ssize_t size = recv(connection.fd.get(), bytes.data(), bytes.size(), 0);
     if (size < 0 && errno == EAGAIN) return;
     if (size <= 0) Fail("the server closed a publisher's connection");

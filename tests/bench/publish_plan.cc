@@ -18,7 +18,7 @@ constexpr int64_t kProgressWaitNs = 100'000;
 
 }  // namespace
 
-PublishPlan::PublishPlan(const PublishOptions& options) : options_(options) {
+PublishPlan::PublishPlan(PublishOptions options) : options_(std::move(options)) {
   for (size_t i = 0; i < options_.topics; ++i) {
     topics_.push_back(absl::StrReplaceAll(options_.topic, {{"{}", absl::StrCat(i)}}));
   }

@@ -37,7 +37,7 @@ struct PublishResult {
 // When the next event of a run may go, and what it is. Not thread-safe.
 class PublishPlan {
  public:
-  explicit PublishPlan(const PublishOptions& options);
+  explicit PublishPlan(PublishOptions options);
 
   // Fixes the start of the run.
   void Start();

@@ -22,11 +22,11 @@ Report& Report::Set(const std::string& key, std::string_view value) {
 void Report::Print() const {
   std::string json;
   if (!google::protobuf::util::MessageToJsonString(fields_, &json).ok()) Fail("a report is not JSON");
-  std::cout << json << std::endl;
+  std::cout << json << '\n' << std::flush;
 }
 
 void Fail(std::string_view message) {
-  std::cerr << message << std::endl;
+  std::cerr << message << '\n';
   std::exit(1);
 }
 

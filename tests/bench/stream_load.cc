@@ -17,7 +17,7 @@
 namespace bridge::bench {
 namespace {
 
-constexpr size_t kReadBytes = 256 * 1024;
+constexpr size_t kReadBytes = size_t{256} << 10;
 constexpr size_t kReadyMax = 1024;
 constexpr uint64_t kWakeTag = UINT64_MAX;
 // An address has some 28,000 ephemeral ports, but the search for a free one gets slow long before they are used up.

@@ -193,7 +193,7 @@ void CallsLedger::TakeEnd(size_t index, const std::string& data) {
   }
   reader.has_end = true;
   reader.had_end = true;
-  if (std::string why = CheckEnd(reader, call); !why.empty()) {
+  if (const std::string why = CheckEnd(reader, call); !why.empty()) {
     Complain(absl::StrCat(Describe(index), " ended with ", data, ": ", why));
   }
 }

@@ -1,6 +1,6 @@
 #include <atomic>
+#include <csignal>
 #include <deque>
-#include <signal.h>
 #include <thread>
 
 #include <gtest/gtest.h>

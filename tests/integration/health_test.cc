@@ -52,7 +52,7 @@ TEST(HealthTest, IsOneWithOneLineWhereNothingListens) {
 }
 
 TEST(HealthTest, IsOneWhileTheBridgeDrainsAndSaysSo) {
-  BridgeProcess bridge({"drain.delay=1m"});
+  const BridgeProcess bridge({"drain.delay=1m"});
   const std::string address = absl::StrCat("127.0.0.1:", bridge.admin_port());
   bridge.Signal(SIGTERM);
   RunResult result;

@@ -23,7 +23,8 @@ class PageBuilder {
 
   // False: the page ends before this record.
   bool Add(uint64_t sequence, absl::string_view value) {
-    if (++records_ > kRecordsScannedMax || (records_ > 1 && bytes_scanned_ + value.size() > kBytesScannedMax)) {
+    ++records_;
+    if (records_ > kRecordsScannedMax || (records_ > 1 && bytes_scanned_ + value.size() > kBytesScannedMax)) {
       return false;
     }
     bytes_scanned_ += value.size();

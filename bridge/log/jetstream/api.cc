@@ -180,7 +180,7 @@ absl::StatusOr<std::optional<StoredMessage>> GetNextMessage(NatsConnection& conn
 }
 
 absl::StatusOr<PubAck> ParsePubAck(absl::string_view text, absl::string_view stream) {
-  std::array<unsigned char, 1024> memory;
+  std::array<unsigned char, 1024> memory;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   json::monotonic_resource resource(memory.data(), memory.size());
   json::error_code error;
   const json::value answer = json::parse(base::JsonText(text), error, &resource);

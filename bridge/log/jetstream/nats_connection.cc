@@ -200,6 +200,7 @@ absl::StatusOr<std::shared_ptr<NatsConnection>> NatsConnection::Connect(const Je
   natsConnection* connection = nullptr;
   RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&connection, to.get()),
                            absl::StrCat("cannot connect to NATS at ", ServersOf(options.url))));
+  // NOLINTNEXTLINE(bugprone-unused-return-value): NATS has it, until OnClosed
   static_cast<void>(closure.release());
   return std::shared_ptr<NatsConnection>(new NatsConnection(connection, std::move(events)));
 }
@@ -311,7 +312,7 @@ void NatsConnection::SendNow() {
 
 void NatsConnection::OnClosed(natsConnection* connection, void* closure) {
   const std::unique_ptr<std::shared_ptr<Events>> owned(static_cast<std::shared_ptr<Events>*>(closure));
-  const std::shared_ptr<Events> events = *owned;
+  const std::shared_ptr<Events>& events = *owned;
   events->on_closed();
   const char* why = nullptr;
   const natsStatus status = natsConnection_GetLastError(connection, &why);

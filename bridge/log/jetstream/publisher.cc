@@ -181,7 +181,7 @@ bool Publisher::AwaitSlice(Slice* slice) {
 
 void Publisher::Encode(Slice* slice) {
   slice->encoded.reserve(slice->records.size());
-  for (Record& record : slice->records) {
+  for (const Record& record : slice->records) {
     Encoded encoded = {.index = slice->encoded.size(), .at = slice->bytes.size(), .ephemeral = record.ephemeral};
     encoder_.Encode(record, &slice->bytes);
     encoded.size = slice->bytes.size() - encoded.at;

@@ -134,7 +134,7 @@ absl::StatusOr<StreamInfo> FindOrMakeStream(NatsConnection& connection, const Je
     found = GetStream(connection, options.stream);
   }
   if (absl::IsNotFound(found.status())) {
-    const absl::Status made = CreateStream(connection, options.stream, wanted);
+    absl::Status made = CreateStream(connection, options.stream, wanted);
     if (made.ok()) {
       ops::LogInfo("stream_made", {{"stream", options.stream}, {"subjects", wanted.subjects.front()}});
     }

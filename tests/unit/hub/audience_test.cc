@@ -26,15 +26,14 @@ Selection SelectionOf(const std::vector<std::string>& patterns, std::vector<std:
   return selection;
 }
 
-sse::FramePtr FrameOf(const std::string& topic, uint64_t sequence, const std::string& type = "") {
-  return sse::Frame::Make(
-      {.topic = topic, .sequence = sequence, .received = {}, .event = {.id = "1-1", .type = type, .data = "x"}});
+sse::FramePtr FrameOf(uint64_t sequence, const std::string& type = "") {
+  return sse::Frame::Make({.sequence = sequence, .received = {}, .event = {.id = "1-1", .type = type, .data = "x"}});
 }
 
 class AudienceTest : public ::testing::Test {
  protected:
   void Append(const std::string& topic, const std::string& type = "") {
-    ring_.Append(FrameOf(topic, ring_.head_sequence() + 1, type));
+    ring_.Append(FrameOf(ring_.head_sequence() + 1, type), topic);
   }
 
   // All that a stream at `next` finds, by as many calls as it takes.
@@ -49,7 +48,7 @@ class AudienceTest : public ::testing::Test {
   }
 
   Audience::Item Owed(uint64_t sequence) {
-    return {.frame = FrameOf("a", sequence), .index_before = sequence - 1, .index_after = sequence};
+    return {.frame = FrameOf(sequence), .index_before = sequence - 1, .index_after = sequence};
   }
 
   Ring ring_{{.events_max = 20'000}};

@@ -13,15 +13,15 @@ namespace {
 
 base::MonotonicTime At(int seconds) { return base::MonotonicTime(std::chrono::seconds(seconds)); }
 
-sse::FramePtr FrameOf(const std::string& topic, uint64_t sequence, base::MonotonicTime received = At(0)) {
-  return sse::Frame::Make(
-      {.topic = topic, .sequence = sequence, .received = received, .event = {.id = "1-1", .data = "x"}});
+void Append(Ring* ring, const std::string& topic, uint64_t sequence, base::MonotonicTime received = At(0)) {
+  ring->Append(sse::Frame::Make({.sequence = sequence, .received = received, .event = {.id = "1-1", .data = "x"}}),
+               topic);
 }
 
 TEST(Ring, HoldsTheNewestByNumber) {
   Ring ring({.events_max = 3});
   for (uint64_t sequence = 1; sequence <= 5; ++sequence) {
-    ring.Append(FrameOf("a", sequence));
+    Append(&ring, "a", sequence);
   }
   EXPECT_EQ(ring.begin_index(), 2U);
   EXPECT_EQ(ring.end_index(), 5U);
@@ -32,11 +32,11 @@ TEST(Ring, HoldsTheNewestByNumber) {
 
 TEST(Ring, HoldsTheNewestByBytes) {
   Ring unbounded({});
-  unbounded.Append(FrameOf("t100", 1));
+  Append(&unbounded, "t100", 1);
   const uint64_t one = unbounded.footprint_bytes();
   Ring ring({.bytes_max = 10 * one});
   for (uint64_t sequence = 1; sequence <= 100; ++sequence) {
-    ring.Append(FrameOf(absl::StrCat("t", 100 + sequence), sequence));
+    Append(&ring, absl::StrCat("t", 100 + sequence), sequence);
     EXPECT_LE(ring.footprint_bytes(), 10 * one);
   }
   EXPECT_EQ(ring.end_index() - ring.begin_index(), 10U);
@@ -76,7 +76,7 @@ TEST_P(RingMemoryOf, IsWhatTheFootprintSaysAndStaysBelowTheBound) {
   for (uint64_t sequence = 1; ring.begin_index() < 100'000; ++sequence) {
     std::string topic = absl::StrCat(sequence % GetParam().topics);
     topic.resize(GetParam().topic_bytes, '-');
-    ring.Append(FrameOf(topic, sequence));
+    Append(&ring, topic, sequence);
     if (sequence % 50'000 == 0) {
       ExpectFootprintIsWhatIsHeld(ring, HeldBytes() - before);
     }
@@ -98,10 +98,10 @@ TEST_F(RingMemory, OfBurstsIsGivenBackWhenTheyHaveGone) {
   uint64_t sequence = 0;
   for (int burst = 0; burst < 100; ++burst) {
     for (int i = 0; i < 10'000; ++i) {
-      ring.Append(FrameOf(absl::StrCat("t", burst), ++sequence));
+      Append(&ring, absl::StrCat("t", burst), ++sequence);
     }
     for (int topic = 0; topic < burst; ++topic) {
-      ring.Append(FrameOf(absl::StrCat("t", topic), ++sequence));
+      Append(&ring, absl::StrCat("t", topic), ++sequence);
     }
   }
   ExpectFootprintIsWhatIsHeld(ring, HeldBytes() - before);
@@ -110,8 +110,8 @@ TEST_F(RingMemory, OfBurstsIsGivenBackWhenTheyHaveGone) {
 
 TEST(Ring, TrimsByAge) {
   Ring ring({.age_max = std::chrono::seconds(10)});
-  ring.Append(FrameOf("a", 1, At(100)));
-  ring.Append(FrameOf("a", 2, At(105)));
+  Append(&ring, "a", 1, At(100));
+  Append(&ring, "a", 2, At(105));
   ring.TrimByAge(At(110));
   EXPECT_EQ(ring.begin_index(), 0U);
   ring.TrimByAge(At(111));
@@ -127,7 +127,7 @@ TEST(Ring, FindsTheIndexAfterASequenceAlsoWhereTheLogHasHoles) {
   Ring ring({});
   ring.Reset(9);
   for (const uint64_t sequence : {10U, 11U, 15U, 16U, 40U}) {
-    ring.Append(FrameOf("a", sequence));
+    Append(&ring, "a", sequence);
   }
   EXPECT_EQ(ring.trimmed_sequence(), 9U);
   const std::vector<std::pair<uint64_t, uint64_t>> cases = {{9, 0},  {10, 1}, {11, 2}, {12, 2}, {14, 2},
@@ -140,13 +140,13 @@ TEST(Ring, FindsTheIndexAfterASequenceAlsoWhereTheLogHasHoles) {
 TEST(Ring, KnowsWhereTheRecordsOfATopicStand) {
   Ring ring({.events_max = 100});
   for (uint64_t sequence = 1; sequence <= 250; ++sequence) {
-    ring.Append(FrameOf(absl::StrCat("t", sequence % 3), sequence));
+    Append(&ring, absl::StrCat("t", sequence % 3), sequence);
   }
   const PostingList* const postings = ring.PostingsOf("t1");
   ASSERT_NE(postings, nullptr);
   EXPECT_EQ(postings->size(), 34U);
   for (size_t i = 0; i < postings->size(); ++i) {
-    EXPECT_EQ(ring[(*postings)[i]]->topic(), "t1");
+    EXPECT_EQ(ring.TopicOf((*postings)[i]), "t1");
   }
   EXPECT_EQ((*postings)[postings->LowerBound(200)], 201U);
   EXPECT_EQ(ring.PostingsOf("unknown"), nullptr);
@@ -154,12 +154,12 @@ TEST(Ring, KnowsWhereTheRecordsOfATopicStand) {
 
 TEST(Ring, ResetGoesOnWithTheIndexes) {
   Ring ring({});
-  ring.Append(FrameOf("a", 1));
+  Append(&ring, "a", 1);
   ring.Reset(50);
   EXPECT_EQ(ring.begin_index(), 1U);
   EXPECT_EQ(ring.head_sequence(), 50U);
   EXPECT_EQ(ring.trimmed_sequence(), 50U);
-  ring.Append(FrameOf("a", 51));
+  Append(&ring, "a", 51);
   EXPECT_EQ(ring[1]->sequence(), 51U);
 }
 

@@ -106,7 +106,7 @@ TEST_F(StoreReaderTest, APageHoldsTheRecordsBehindThePlaceInOrder) {
   const FramePagePtr page = sink_.WaitForPage(300);
   ASSERT_NE(page, nullptr);
   uint64_t sequence = page->after;
-  for (const sse::FramePtr& frame : page->frames) {
+  for (const sse::FramePtr& frame : page->list.frames()) {
     EXPECT_EQ(frame->sequence(), ++sequence);
   }
   EXPECT_EQ(page->read_to, sequence);

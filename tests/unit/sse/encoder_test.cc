@@ -72,11 +72,9 @@ TEST(Encoder, AnotherParserReadsBackWhatWasEncoded) {
 }
 
 TEST(Frame, IsTheEventAsAChunkAndWithoutIt) {
-  const FramePtr frame =
-      Frame::Make({.topic = "a.b", .sequence = 7, .received = {}, .event = {.id = "1-7", .type = "t", .data = "x"}});
+  const FramePtr frame = Frame::Make({.sequence = 7, .received = {}, .event = {.id = "1-7", .type = "t", .data = "x"}});
   EXPECT_EQ(frame->text(), "event: t\ndata: x\nid: 1-7\n\n");
   EXPECT_EQ(frame->chunk(), WrapChunk(frame->text()));
-  EXPECT_EQ(frame->topic(), "a.b");
   EXPECT_EQ(frame->type(), "t");
   EXPECT_EQ(frame->sequence(), 7U);
   EXPECT_FALSE(frame->is_ephemeral());
@@ -84,8 +82,7 @@ TEST(Frame, IsTheEventAsAChunkAndWithoutIt) {
 
 TEST(Frame, LargestFitsAndTypeDefaultsToMessage) {
   const std::string data(600'000, '\n');
-  const FramePtr frame =
-      Frame::Make({.topic = std::string(255, 't'), .sequence = 0, .received = {}, .event = {.data = data}});
+  const FramePtr frame = Frame::Make({.sequence = 0, .received = {}, .event = {.data = data}});
   EXPECT_EQ(frame->text().size(), 600'001 * 7U + 1);
   EXPECT_EQ(frame->type(), "message");
   EXPECT_TRUE(frame->is_ephemeral());
