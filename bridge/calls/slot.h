@@ -22,7 +22,6 @@ class Calls;
 struct Slot final : loop::Timer {
   Slot(Calls* its_calls, Call its_state, base::MonotonicTime now)
       : calls(its_calls), state(std::move(its_state)), opened_at(now), quiet_since(now) {}
-  void OnTimer() override;
 
   // What it counts for in bytes_in_flight_.
   uint64_t HeldBodyBytes() const { return state.input() == nullptr ? 0 : state.input()->body.size(); }
@@ -62,6 +61,9 @@ struct Slot final : loop::Timer {
   base::OptionalTime worker_lost_at;
   // When this replica tries to claim it, although another one got the POST; or again, after a claim that failed.
   base::OptionalTime assigns_at;
+
+ private:
+  void OnTimer() override;
 };
 
 // Slots, to be found by the id of their call.

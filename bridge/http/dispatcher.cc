@@ -207,7 +207,7 @@ void Dispatcher::AnswerWithMethods(const Methods& methods, const httplib::Reques
       allowed.emplace_back("HEAD");
     }
   }
-  if (methods.find("OPTIONS") == methods.end()) {
+  if (!methods.contains("OPTIONS")) {
     allowed.emplace_back("OPTIONS");
   }
   const std::string allow = absl::StrJoin(allowed, ", ");

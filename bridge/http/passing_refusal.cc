@@ -14,7 +14,7 @@
 namespace bridge::http {
 namespace {
 
-std::string DetailOf(PassingRefusal refusal) {
+absl::string_view DetailOf(PassingRefusal refusal) {
   switch (refusal) {
     case PassingRefusal::kStarting:
       return "the bridge has not caught up with its log yet; ask again later";
@@ -87,7 +87,7 @@ void SetStreamHeaders(httplib::Response* response) {
 
 void AnswerPassing(PassingRefusal refusal, absl::Duration retry, const httplib::Request& request,
                    httplib::Response* response) {
-  AnswerPassing(refusal, DetailOf(refusal), retry, request, response);
+  AnswerPassing(refusal, std::string(DetailOf(refusal)), retry, request, response);
 }
 
 void AnswerPassing(PassingRefusal refusal, const std::string& detail, absl::Duration retry,

@@ -35,6 +35,7 @@ ssize_t SendTo(int fd, absl::string_view bytes) {
 // session. A key that is given a type has nothing in it.
 void DropClientsKey(SSL* ssl) {
   EVP_PKEY* kept = nullptr;
+  // NOLINTNEXTLINE(bugprone-multi-level-implicit-pointer-conversion): OpenSSL's macro
   if (SSL_get_peer_tmp_key(ssl, &kept) == 1) {
     const auth::EvpPkeyPtr key(kept);
     EVP_PKEY_set_type(key.get(), EVP_PKEY_X25519);

@@ -76,7 +76,7 @@ class IdempotencyWindow {
     const IdempotencyWindow* window;
   };
 
-  const Seen& At(Number number) const { return seen_[static_cast<Number>(number - first_number_)]; }
+  const Seen& At(Number number) const { return seen_[number - first_number_]; }
   bool IsOld(const Seen& seen, base::MonotonicTime now) const { return now - seen.at >= limits_.age_max; }
   void DropFirst();
 

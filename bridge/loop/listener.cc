@@ -155,11 +155,11 @@ int Listener::AcceptOne(uint64_t descriptors_max) {
   if (fd < 0) {
     fd = accept4(fd_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   }
-  if (fd < 0 || static_cast<uint64_t>(fd) < descriptors_max) {
+  if (fd < 0 || std::cmp_less(fd, descriptors_max)) {
     return fd;
   }
   const int better = fcntl(fd, F_DUPFD_CLOEXEC, 0);  // the lowest that is free
-  if (better >= 0 && static_cast<uint64_t>(better) < descriptors_max) {
+  if (better >= 0 && std::cmp_less(better, descriptors_max)) {
     close(fd);
     return better;
   }

@@ -37,7 +37,7 @@ void InitLogging(const LogOptions& options);
 // A value of a line: text, a number or a truth. Borrows text.
 class LogValue {
  public:
-  // NOLINTBEGIN(google-explicit-constructor): a field is written {"key", value}
+  // NOLINTBEGIN(misc-explicit-constructor): a field is written {"key", value}
   LogValue(const char* text) : value_(absl::string_view(text)) {}
   template <typename Text>  // any kind of string or string_view
     requires requires(const Text& text) { absl::string_view(text.data(), text.size()); }
@@ -48,7 +48,7 @@ class LogValue {
     requires(!std::same_as<Number, bool>)
   LogValue(Number number) : value_(uint64_t{number}) {}
   LogValue(std::floating_point auto number) : value_(double{number}) {}
-  // NOLINTEND(google-explicit-constructor)
+  // NOLINTEND(misc-explicit-constructor)
 
   const std::variant<absl::string_view, bool, int64_t, uint64_t, double>& value() const { return value_; }
 

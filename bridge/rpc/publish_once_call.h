@@ -47,8 +47,8 @@ class PublishOnceCall final : public grpc::ServerUnaryReactor, public std::enabl
   void OnDone() override;
 
  private:
-  PublishOnceCall(const PublishParts& parts, const Call& call, absl::AnyInvocable<void(PublishOnceCall*)> on_done)
-      : parts_(parts), call_(call), on_done_(std::move(on_done)) {}
+  PublishOnceCall(PublishParts parts, const Call& call, absl::AnyInvocable<void(PublishOnceCall*)> on_done)
+      : parts_(std::move(parts)), call_(call), on_done_(std::move(on_done)) {}
 
   // The publisher is too fast.
   void RejectAll(Intake::Batch batch, absl::Duration retry_after);

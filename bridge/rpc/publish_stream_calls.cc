@@ -68,7 +68,7 @@ void PublishStream::OnTaken(const RequestPtr& request) {
 void PublishStream::TellDraining() {
   calls::Calls::WorkerHandle worker;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_draining_untold_ = true;
     worker = worker_;
   }

@@ -50,7 +50,7 @@ uint64_t BytesOf(const v1::CallAck& ack) { return sizeof(ack) + ack.call_id().ca
 }  // namespace
 
 template <typename Message>
-uint64_t WorkerOutbox::Push(Message&& message, std::deque<Item<Message>>* queue) {
+uint64_t WorkerOutbox::Push(Message message, std::deque<Item<Message>>* queue) {
   const uint64_t bytes = BytesOf(message);
   queue->emplace_back(std::move(message), bytes);
   bytes_ += bytes;

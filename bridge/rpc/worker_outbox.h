@@ -57,7 +57,7 @@ class WorkerOutbox {
   };
 
   template <typename Message>
-  uint64_t Push(Message&& message, std::deque<Item<Message>>* queue);
+  uint64_t Push(Message message, std::deque<Item<Message>>* queue);
   // Moves the first of `queue`, which is not empty; returns its bytes.
   template <typename Message>
   uint64_t MoveFront(std::deque<Item<Message>>* queue, Message* message);

@@ -28,6 +28,7 @@ size_t Frame::FootprintOf(size_t type_size, size_t chunk_size) {
   return std::max(sizeof(Frame), offsetof(Frame, bytes_) + type_size + chunk_size);
 }
 
+// NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): bytes_ is written to, and more
 Frame::Frame(const Options& options, size_t text_size, size_t chunk_head_size)
     : chunk_size_(static_cast<uint32_t>(chunk_head_size + text_size + kChunkTailSize)),
       sequence_(options.sequence),

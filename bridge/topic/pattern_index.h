@@ -164,7 +164,7 @@ class PatternIndex {
 
   // Erases from a hash map, which by itself never gives memory back.
   template <typename Map>
-  static void EraseAndShrink(Map& map, typename Map::iterator place) {
+  static void EraseAndShrink(Map& map, Map::iterator place) {
     map.erase(place);
     if (map.size() <= map.capacity() / 8) {
       map.rehash(0);

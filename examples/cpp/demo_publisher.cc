@@ -156,7 +156,7 @@ void Demo::PublishOrder() {
 }
 
 void Demo::PublishPrice() {
-  auto pair = std::next(prices_.begin(), absl::Uniform<int>(bits_, 0, static_cast<int>(prices_.size())));
+  const auto pair = std::next(prices_.begin(), absl::Uniform<int>(bits_, 0, static_cast<int>(prices_.size())));
   pair->second *= 1 + absl::Gaussian(bits_, 0.0, 0.0004);
   Price price;
   price.set_pair(pair->first);
@@ -291,4 +291,5 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace demo
 
+// NOLINTNEXTLINE(bugprone-exception-escape): one that throws ends, and says why
 int main(int argc, char** argv) { return demo::Main(argc, argv); }

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <ctime>
-#include <signal.h>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -31,7 +31,7 @@ class StopSignals {
   }
 
  private:
-  sigset_t set_;
+  sigset_t set_ = {};
 };
 
 }  // namespace demo

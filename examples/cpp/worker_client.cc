@@ -211,7 +211,7 @@ void WorkerClient::Run() {
     grpc::Status status;
     bool is_done = false;
     {
-      const auto is_left = [&session]() { return session->is_done || session->is_draining; };
+      const auto is_left = [&session] { return session->is_done || session->is_draining; };
       const absl::MutexLock lock(&mutex_, absl::Condition(&is_left));
       if (IsFinished()) break;
       is_done = session->is_done;
@@ -325,7 +325,7 @@ void WorkerClient::FillUpdates(const Session& session, PublishRequest* request) 
       ++events;
       *update.add_events() = event;
     }
-    if (!is_end_due || each.sent_ < each.next_index()) continue;
+    if (!each.end_.has_value() || each.end_request_ != 0 || each.sent_ < each.next_index()) continue;
     CallEnd& end = *update.mutable_end();
     end = *each.end_;
     if (each.refusal_.has_value()) {

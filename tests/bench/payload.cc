@@ -12,8 +12,9 @@ void WriteHex(uint64_t value, char* out) {
   for (size_t i = kDigits; i-- > 0; value >>= 4) out[i] = "0123456789abcdef"[value & 15];
 }
 
-bool ReadHex(const char* text, uint64_t& value) {
-  return std::from_chars(text, text + kDigits, value, 16).ptr == text + kDigits;
+bool ReadHex(std::string_view digits, uint64_t& value) {
+  const char* const end = digits.data() + digits.size();
+  return std::from_chars(digits.data(), end, value, 16).ptr == end;
 }
 
 }  // namespace
@@ -33,7 +34,8 @@ std::optional<Stamp> ReadStamp(std::string_view payload) {
   if (payload.size() < kStampBytes || payload[kDigits] != ' ' || payload[kStampBytes - 1] != ' ') return std::nullopt;
   uint64_t sequence = 0;
   uint64_t sent_ns = 0;
-  if (!ReadHex(payload.data(), sequence) || !ReadHex(payload.data() + kDigits + 1, sent_ns)) return std::nullopt;
+  if (!ReadHex(payload.substr(0, kDigits), sequence) || !ReadHex(payload.substr(kDigits + 1, kDigits), sent_ns))
+    return std::nullopt;
   return Stamp{.sequence = sequence, .sent_ns = static_cast<int64_t>(sent_ns)};
 }
 

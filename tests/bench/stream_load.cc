@@ -80,7 +80,7 @@ void StreamLoad::SendRequest(size_t index) {
   // A new connection's socket buffer takes so little at once.
   const ssize_t sent = options_.is_tls ? SSL_write(stream.ssl.get(), request.data(), static_cast<int>(request.size()))
                                        : send(stream.fd.get(), request.data(), request.size(), MSG_NOSIGNAL);
-  if (sent != static_cast<ssize_t>(request.size())) {
+  if (std::cmp_not_equal(sent, request.size())) {
     FailErrno(absl::StrCat("stream ", index, ": sending the request"));
   }
   stream.is_requested = true;

@@ -159,7 +159,7 @@ bool CallReader::Follow(test::SseClient& client) {
 void CallReader::Take(const test::SseEvent& event) {
   ledger_->NoteReceived(options_.index, event);
   if (event.type == "bridge.open" && call_id_.empty()) {
-    const size_t at = event.data.find("\"call_id\":\"");
+    const size_t at = event.data.find(R"("call_id":")");
     call_id_ = at == std::string::npos ? "" : event.data.substr(at + 11, 22);
   }
   if (event.type == "bridge.closing") {

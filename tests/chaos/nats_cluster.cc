@@ -1,10 +1,10 @@
 #include "tests/chaos/nats_cluster.h"
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <signal.h>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"

@@ -1,8 +1,8 @@
 #include "tests/chaos/world.h"
 
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <signal.h>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -53,7 +53,7 @@ World::World(LogKind log, std::vector<std::string> settings) : log_(log), settin
   if (is_jetstream) {
     nats_.emplace(directory_.path(), log == LogKind::kCluster ? 3 : 1);
   }
-  for (size_t i = 0; i < (is_jetstream ? 2 : 1); ++i) {
+  for (size_t i = 0; i < (is_jetstream ? size_t{2} : size_t{1}); ++i) {
     links_.emplace_back();
     for (size_t server = 0; nats_ && server < nats_->size(); ++server) {
       links_.back().push_back(std::make_unique<test::FaultProxy>(nats_->port(server)));
@@ -80,11 +80,11 @@ std::vector<std::string> World::SettingsOf(size_t bridge, LogKind log) {
                                        "drain.window=500ms"};
   settings.insert(settings.end(), settings_.begin(), settings_.end());
   if (log == LogKind::kMemory) {
-    settings.push_back("log.history.max_events=10000000");
+    settings.emplace_back("log.history.max_events=10000000");
     return settings;
   }
   // A small ring, so that many a resume has to read the store.
-  settings.push_back("log.history.max_events=2000");
+  settings.emplace_back("log.history.max_events=2000");
   if (log == LogKind::kDisk) {
     settings.insert(settings.end(),
                     {absl::StrCat("log.disk.path=", directory_.path(), "/disk"), "log.disk.sync=each_batch"});

@@ -1,8 +1,8 @@
 // A wall clock that is set, under a bridge that runs: what ends by it is the right of a token or ticket to something,
 // and nothing else. Durations, ages and deadlines are of the monotonic clock, and nothing of what was acked is lost.
+#include <csignal>
 #include <memory>
 #include <optional>
-#include <signal.h>
 #include <string>
 #include <vector>
 

@@ -1,8 +1,8 @@
 // The log on a disk that does not do what it is told.
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
-#include <signal.h>
 #include <string>
 #include <vector>
 

@@ -1,7 +1,7 @@
 #include <algorithm>
+#include <csignal>
 #include <memory>
 #include <set>
-#include <signal.h>
 #include <thread>
 
 #include <gmock/gmock.h>

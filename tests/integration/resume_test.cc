@@ -1,4 +1,4 @@
-#include <signal.h>
+#include <csignal>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,10 +2,10 @@
 #include "tests/support/store.h"
 
 #include <algorithm>
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <signal.h>
 #include <string>
 #include <vector>
 

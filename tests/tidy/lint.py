@@ -16,7 +16,7 @@ import sys
 import tree
 
 CLANG_FORMAT = "clang-format-19"
-CLANG_TIDY = "clang-tidy-19"
+CLANG_TIDY = str(tree.ROOT / "build" / "venv" / "bin" / "clang-tidy")
 BUILD = tree.ROOT / "build" / "dev"
 FOLDERS = {"bridge", "examples", "tests"}
 
@@ -124,7 +124,7 @@ def tidy_all(sources, all_units, jobs):
     digests = {source: digest(all_units[source]) for source in sorted(sources)}
     passed = set(PASSED.read_text(encoding="ascii").split()) if PASSED.is_file() else set()
     waiting = [source for source in digests if digests[source] not in passed]
-    print(f"lint: {CLANG_TIDY}: {len(digests)} sources, {len(digests) - len(waiting)} of them as they were when they passed", flush=True)
+    print(f"lint: clang-tidy: {len(digests)} sources, {len(digests) - len(waiting)} of them as they were when they passed", flush=True)
     LINT.mkdir(parents=True, exist_ok=True)
     (LINT / "compile_commands.json").write_text(json.dumps([unit.entry for unit in all_units.values()]), encoding="utf-8")
     failed = 0

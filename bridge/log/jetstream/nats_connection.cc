@@ -200,8 +200,7 @@ absl::StatusOr<std::shared_ptr<NatsConnection>> NatsConnection::Connect(const Je
   natsConnection* connection = nullptr;
   RETURN_IF_ERROR(ToStatus(natsConnection_Connect(&connection, to.get()),
                            absl::StrCat("cannot connect to NATS at ", ServersOf(options.url))));
-  // NOLINTNEXTLINE(bugprone-unused-return-value): NATS has it, until OnClosed
-  static_cast<void>(closure.release());
+  static_cast<void>(closure.release());  // NATS has it, until OnClosed
   return std::shared_ptr<NatsConnection>(new NatsConnection(connection, std::move(events)));
 }
 

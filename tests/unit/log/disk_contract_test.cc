@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <memory>
-#include <signal.h>
 #include <sys/resource.h>
 #include <utility>
 
