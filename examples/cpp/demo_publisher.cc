@@ -291,5 +291,4 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace demo
 
-// NOLINTNEXTLINE(bugprone-exception-escape): one that throws ends, and says why
 int main(int argc, char** argv) { return demo::Main(argc, argv); }

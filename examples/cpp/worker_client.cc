@@ -325,13 +325,14 @@ void WorkerClient::FillUpdates(const Session& session, PublishRequest* request) 
       ++events;
       *update.add_events() = event;
     }
-    if (!each.end_.has_value() || each.end_request_ != 0 || each.sent_ < each.next_index()) continue;
-    CallEnd& end = *update.mutable_end();
-    end = *each.end_;
-    if (each.refusal_.has_value()) {
-      end.set_code(each.refusal_->code());
-      end.set_message(each.refusal_->message());
+    const std::optional<CallEnd>& given = each.end_;
+    if (!is_end_due || each.sent_ < each.next_index() || !given.has_value()) continue;
+    CallEnd end = *given;
+    if (const auto& refusal = each.refusal_; refusal.has_value()) {
+      end.set_code(refusal->code());
+      end.set_message(refusal->message());
     }
+    *update.mutable_end() = std::move(end);
     each.end_request_ = session.next_request;
   }
 }

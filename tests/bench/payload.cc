@@ -13,8 +13,7 @@ void WriteHex(uint64_t value, char* out) {
 }
 
 bool ReadHex(std::string_view digits, uint64_t& value) {
-  const char* const end = digits.data() + digits.size();
-  return std::from_chars(digits.data(), end, value, 16).ptr == end;
+  return std::from_chars(digits.begin(), digits.end(), value, 16).ptr == digits.end();
 }
 
 }  // namespace

@@ -165,7 +165,7 @@ TEST_F(Injection, LastEventIdIsToldAsTextOfABoundedLength) {
     EXPECT_EQ(client->Next(), (SseEvent{.id = next, .type = "message", .data = "x"}));
   };
   for (const std::string& id :
-       {std::string("injected"), std::string("\"}\\n\\nevent: injected"), std::string("\xff\xfe\x80"),
+       {std::string("injected"), std::string(R"("}\n\nevent: injected)"), std::string("\xff\xfe\x80"),
         std::string("<script>"), std::string("\xe2\x80\xa8"), std::string("1-1\tinjected"), std::string("-1--1"),
         std::string(8000, '\x80'), std::string(8000, '"')}) {
     SseClient client(bridge_.http_port(), "/events?topic=a", id);

@@ -43,7 +43,7 @@ std::unique_ptr<WorkerCall> Serving(Publisher* publisher, const std::vector<Work
 std::vector<std::string> WholeAnswer(SseClient& reader) {
   std::vector<std::string> data;
   while (const std::optional<SseEvent> event = reader.Next()) {
-    if (event->type == "bridge.end" || event->type.rfind("bridge.", 0) != 0) {
+    if (event->type == "bridge.end" || !event->type.starts_with("bridge.")) {
       data.push_back(event->data);
     }
     if (event->type == "bridge.end") {
@@ -77,7 +77,7 @@ TEST(CallsWorker, GetsTheHeadersThatAreNamedAndNoOther) {
   const BridgeProcess bridge({"calls.metadata=[x-tenant, x-none]"});
   Publisher publisher(bridge.grpc_target());
   const auto worker = Serving(&publisher);
-  SseClient reader(bridge.http_port(), Post("hello", "X-Tenant: a\r\nX-Other: c\r\nX-TENANT: b\r\n"));
+  const SseClient reader(bridge.http_port(), Post("hello", "X-Tenant: a\r\nX-Other: c\r\nX-TENANT: b\r\n"));
   const std::optional<v1::Call> call = worker->NextCall();
   ASSERT_TRUE(call.has_value());
   EXPECT_THAT(call->metadata(), ElementsAre(Pair("x-tenant", "a, b")));

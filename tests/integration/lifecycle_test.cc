@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
@@ -105,7 +106,7 @@ TEST(Lifecycle, SigintDrainsWithoutTheDelay) {
 TEST(Lifecycle, SecondSigtermEndsAtOnce) {
   BridgeProcess bridge({"drain.delay=60s"});
   bridge.Signal(SIGTERM);
-  EXPECT_TRUE(Eventually([&] { return bridge.Log().find("draining") != std::string::npos; }));
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(bridge.Log(), "draining"); }));
   bridge.Signal(SIGTERM);
   EXPECT_EQ(bridge.WaitForExit(absl::Seconds(2)), 143);
 }

@@ -50,7 +50,7 @@ class Clients {
 };
 
 TEST(Limits, AnAddressBehindATrustedProxyHasItsShare) {
-  BridgeProcess bridge({"limits.streams_per_address=2", "http.trusted_proxies=[127.0.0.0/8]"});
+  const BridgeProcess bridge({"limits.streams_per_address=2", "http.trusted_proxies=[127.0.0.0/8]"});
   Clients clients(&bridge);
   EXPECT_EQ(clients.Open(ForwardedFor("198.51.100.7")), "");
   EXPECT_EQ(clients.Open(ForwardedFor("198.51.100.7")), "");
@@ -74,7 +74,7 @@ TEST(Limits, AnAddressBehindATrustedProxyHasItsShare) {
 }
 
 TEST(Limits, WhatAClientSaysOfItsAddressMeansNothingWithoutAProxy) {
-  BridgeProcess bridge({"limits.streams_per_address=1"});
+  const BridgeProcess bridge({"limits.streams_per_address=1"});
   Clients clients(&bridge);
   // Loopback is exempt, whatever it says.
   for (int i = 0; i < 3; ++i) {
@@ -84,7 +84,7 @@ TEST(Limits, WhatAClientSaysOfItsAddressMeansNothingWithoutAProxy) {
 }
 
 TEST(Limits, ForwardedIsReadWhereItIsTheHeader) {
-  BridgeProcess bridge(
+  const BridgeProcess bridge(
       {"limits.streams_per_address=1", "http.trusted_proxies=[127.0.0.1, '::1']", "http.forwarded_header=forwarded"});
   Clients clients(&bridge);
   EXPECT_EQ(clients.Open("Forwarded: for=\"[2001:db8::1]:47\";proto=https\r\n"), "");
@@ -93,7 +93,7 @@ TEST(Limits, ForwardedIsReadWhereItIsTheHeader) {
 }
 
 TEST(Limits, AnAddressConnectsNoFasterThanItMay) {
-  BridgeProcess bridge({"limits.connects_per_second=5", "http.trusted_proxies=[127.0.0.1]"});
+  const BridgeProcess bridge({"limits.connects_per_second=5", "http.trusted_proxies=[127.0.0.1]"});
   Clients clients(&bridge);
   int refused = 0;
   for (int i = 0; i < 30 && refused == 0; ++i) {

@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& test) { return test.param.name; });
 
 TEST_F(Publish, RejectsAllEventsOfARequestThatHasTooMany) {
-  std::vector<v1::Event> events(1001, TextEvent("a", "x"));
+  const std::vector<v1::Event> events(1001, TextEvent("a", "x"));
   const v1::Ack ack = publisher_.Publish(events);
   ASSERT_EQ(ack.rejected_size(), 1001);
   EXPECT_THAT(ack.rejected(1000).message(), AllOf(HasSubstr("1001"), HasSubstr("grpc.max_events_per_request")));
@@ -168,7 +168,7 @@ TEST_F(Publish, RepeatOfAKeyIsAckedWithTheFirstIdAndNotDelivered) {
 TEST_F(Publish, PayloadsArriveAsTextBase64AndJson) {
   SseClient client(bridge_.http_port(), "/events?topic=a");
   client.ReadOpen();
-  v1::Event text = TextEvent("a", " leading space\nsecond line\r\nthird\rfourth\n");
+  const v1::Event text = TextEvent("a", " leading space\nsecond line\r\nthird\rfourth\n");
   v1::Event binary;
   binary.set_topic("a");
   binary.set_binary(std::string("\x00\xff\x10", 3));

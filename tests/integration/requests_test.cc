@@ -119,7 +119,7 @@ TEST_F(Requests, ExpectContinueIsAnsweredBeforeTheBody) {
 }
 
 TEST_F(Requests, ChunkedBodyIsRead) {
-  SseClient client(bridge_->http_port(), "/events?topic=none");
+  const SseClient client(bridge_->http_port(), "/events?topic=none");
   RawConnection connection(bridge_->http_port());
   connection.Send(absl::StrCat(kPost, "Transfer-Encoding: chunked\r\n\r\n5;x=y\r\n{\"top\r\n"));
   absl::SleepFor(absl::Milliseconds(50));  // so that the rest comes in another packet

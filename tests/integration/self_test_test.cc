@@ -94,7 +94,7 @@ TEST_F(SelfTestTest, MakesItsTokenWithTheBridgesKey) {
   const BridgeProcess bridge(settings);
   std::vector<std::string> arguments = Addresses(bridge);
   for (const std::string& setting : settings) {
-    arguments.push_back("--set");
+    arguments.emplace_back("--set");
     arguments.push_back(setting);
   }
   ExpectSuccess(SelfTest(arguments, {"--key-file", secret}));
@@ -128,7 +128,7 @@ TEST_F(SelfTestTest, SaysWhatABridgeWithKeysAnswersToSomebodyWithoutAToken) {
 }
 
 TEST_F(SelfTestTest, SaysWhichSideCannotBeReached) {
-  BridgeProcess bridge;
+  const BridgeProcess bridge;
   BridgeProcess gone;
   gone.Stop(SIGKILL);
   EXPECT_THAT(ErrorOf({Addresses(gone)[0], Addresses(gone)[1], "--grpc", bridge.grpc_target()}),

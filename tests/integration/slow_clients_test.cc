@@ -73,7 +73,7 @@ TEST(SlowClients, AreToldAndDisconnectedWherePolicySaysSo) {
 TEST(SlowClients, AreClosedWhenTheyTakeNothingForTheSendTimeout) {
   const BridgeProcess bridge({"http.send_timeout=1s"});
   Publisher publisher(bridge.grpc_target());
-  SseClient stalled(bridge.http_port(), StalledOn("a"));
+  const SseClient stalled(bridge.http_port(), StalledOn("a"));
   SseClient idle(bridge.http_port(), "/events?topic=b");
   idle.ReadOpen();
   ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_event_streams", 2));

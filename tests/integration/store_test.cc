@@ -176,7 +176,7 @@ TEST_P(StoreTest, WhatTheStoreHasTrimmedIsAGapAndTheRestComes) {
   EXPECT_THAT(gap->data, HasSubstr("\"reason\":\"trimmed\""));
   EXPECT_THAT(gap->data, HasSubstr(absl::StrCat("\"requested\":\"", first_id, "\"")));
   // From the oldest on, more than the ring has, up to the end.
-  std::vector<std::string> data = client.NextData(600, absl::Seconds(1));
+  const std::vector<std::string> data = client.NextData(600, absl::Seconds(1));
   ASSERT_GT(data.size(), 50);
   EXPECT_LT(data.size(), 600);
   int expected = 600 - static_cast<int>(data.size());

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tests/support/files.h"
 #include "tests/support/publisher.h"
@@ -18,7 +19,7 @@ using ::testing::Not;
 
 class TlsFilesTest : public TlsTest {
  protected:
-  std::string CheckConfig(std::vector<std::string> settings, int exit_code) const {
+  std::string CheckConfig(const std::vector<std::string>& settings, int exit_code) const {
     std::vector<std::string> arguments = {"--check-config"};
     for (const std::string& setting : settings) {
       arguments.insert(arguments.end(), {"--set", setting});
@@ -96,11 +97,11 @@ TEST_F(TlsFilesTest, BrokenFilesAreToldOnceAndTheOldOnesStay) {
   folder_.Replace(Named("first"));
   const BridgeProcess bridge(Settings());
   ReplaceFile(folder_.certificate_file(), "no certificate\n");
-  ASSERT_TRUE(Eventually([&] { return bridge.Log().find("file_not_taken") != std::string::npos; }));
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(bridge.Log(), "file_not_taken"); }));
   EXPECT_EQ(NameShown(bridge), "first");
   const IssuedCertificate second = Named("second");
   ReplaceFile(folder_.certificate_file(), second.certificate_pem);
-  ASSERT_TRUE(Eventually([&] { return bridge.Log().find("is not the key of") != std::string::npos; }));
+  ASSERT_TRUE(Eventually([&] { return absl::StrContains(bridge.Log(), "is not the key of"); }));
   EXPECT_EQ(NameShown(bridge), "first");
   ReplaceFile(folder_.key_file(), second.key_pem);
   ASSERT_TRUE(Eventually([&] { return NameShown(bridge) == "second"; }));

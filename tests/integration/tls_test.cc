@@ -35,7 +35,7 @@ TEST_F(TlsTest, AnswersRequestsInEachVersion) {
         Fetch(bridge.http_port(), "POST", "/events", "Content-Type: application/json\r\n", "{}", &client);
     EXPECT_EQ(bad.status, 400);
     EXPECT_EQ(bad.Header("Content-Type"), "application/problem+json");
-    RawConnection connection(bridge.http_port(), client);
+    const RawConnection connection(bridge.http_port(), client);
     ASSERT_TRUE(connection.is_connected());
     EXPECT_EQ(SSL_version(connection.ssl()), version);
     EXPECT_EQ(SSL_get_current_compression(connection.ssl()), nullptr);
@@ -277,7 +277,7 @@ TEST_F(TlsTest, AThousandParkedStreamsCostLittleAndGiveItBack) {
   };
   constexpr size_t kFew = 100;
   constexpr size_t kMany = 1000;
-  auto few = open(kFew);
+  const auto few = open(kFew);
   const uint64_t with_few = bridge.ResidentBytes();
   {
     const auto many = open(kMany);
@@ -314,7 +314,7 @@ TEST_F(TlsTest, AClientThatComesBackResumesItsSession) {
   for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
     const TlsClient client({.ca_pem = authority_.pem(), .version_min = version, .version_max = version});
     const auto session = SessionAfterAnAnswer(bridge.http_port(), client);
-    RawConnection again(bridge.http_port(), client, std::nullopt, session.get());
+    const RawConnection again(bridge.http_port(), client, std::nullopt, session.get());
     ASSERT_TRUE(again.is_connected());
     EXPECT_EQ(SSL_session_reused(again.ssl()), 1);
     EXPECT_EQ(SSL_SESSION_get_max_early_data(session.get()), 0U);

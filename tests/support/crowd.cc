@@ -41,7 +41,7 @@ int Connect(size_t index, const Crowd::Options& options) {
   setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &options.receive_buffer_bytes, sizeof(options.receive_buffer_bytes));
   const sockaddr_in from = LoopbackAddress(1 + index / kConnectionsOfAddress, 0);
   const sockaddr_in to = LoopbackAddress(0, options.port);
-  bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof(from));
+  static_cast<void>(bind(fd, reinterpret_cast<const sockaddr*>(&from), sizeof(from)));
   if (connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0) {
     close(fd);
     return -1;
@@ -83,7 +83,7 @@ size_t Crowd::SizeWithin(size_t wanted) {
 
 size_t Crowd::Send(absl::string_view bytes) {
   size_t sum = 0;
-  for (Member& member : members_) {
+  for (const Member& member : members_) {
     if (member.has_ended) {
       continue;
     }
@@ -96,7 +96,7 @@ size_t Crowd::Send(absl::string_view bytes) {
 }
 
 void Crowd::Receive(size_t bytes_max) {
-  std::array<char, 65536> buffer;
+  std::array<char, 65536> buffer = {};
   for (Member& member : members_) {
     if (member.has_ended) {
       continue;

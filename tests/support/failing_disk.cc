@@ -29,6 +29,7 @@ Function* Real(const char* call) {
 
 }  // namespace
 
+// NOLINTBEGIN(readability-identifier-naming): they are called so
 extern "C" {
 
 int fsync(int file) { return Fails("fsync") ? -1 : Real<int(int)>("fsync")(file); }
@@ -48,3 +49,4 @@ ssize_t pwritev(int file, const iovec* parts, int count, off_t at) {
 ssize_t pwritev64(int file, const iovec* parts, int count, off64_t at) { return pwritev(file, parts, count, at); }
 
 }  // extern "C"
+// NOLINTEND(readability-identifier-naming)

@@ -85,7 +85,7 @@ struct FaultProxy::Connection {
 
 // False where the connection is broken.
 bool FaultProxy::Connection::Pipe::Read(absl::Time arrives) {
-  std::array<char, 65536> buffer;
+  std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   const ssize_t received = recv(from, buffer.data(), buffer.size(), 0);
   if (received < 0) {
     return errno == EAGAIN || errno == EINTR;

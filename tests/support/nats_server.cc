@@ -20,8 +20,6 @@
 #include "tests/support/bridge_process.h"
 #include "tests/support/files.h"
 
-extern char** environ;
-
 namespace bridge::test {
 namespace {
 

@@ -20,8 +20,8 @@ class NatsServer {
   struct Options {
     bool with_jetstream = true;
     // More lines of its configuration file.
-    std::string configuration = "";
-    std::string user_info = "";
+    std::string configuration = {};
+    std::string user_info = {};
     // Whether Start waits until it says that it is ready.
     bool await_ready = true;
   };

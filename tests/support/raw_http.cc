@@ -71,7 +71,7 @@ bool RawConnection::WaitForTls(absl::Time deadline, int result) {
 
 std::string RawConnection::ReceiveTls(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
-  std::array<char, 65536> buffer;
+  std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   while (true) {
     ERR_clear_error();
     errno = 0;
@@ -128,7 +128,7 @@ std::string RawConnection::Receive(absl::Duration timeout) {
       poll(&poll_fd, 1, static_cast<int>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))))) <= 0) {
     return "";
   }
-  std::array<char, 65536> buffer;
+  std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   const ssize_t received = recv(fd_, buffer.data(), buffer.size(), 0);
   has_ended_ = has_ended_ || received <= 0;
   was_reset_ = was_reset_ || (received < 0 && errno == ECONNRESET);

@@ -74,7 +74,7 @@ void RecordingFollower::OnEpoch(uint64_t epoch, uint64_t head) {
 void RecordingFollower::OnCaughtUp() {
   const absl::MutexLock lock(&mutex_);
   if (!has_epoch_ || is_caught_up_) {
-    violations_.push_back(has_epoch_ ? "OnCaughtUp twice in an epoch" : "OnCaughtUp before OnEpoch");
+    violations_.emplace_back(has_epoch_ ? "OnCaughtUp twice in an epoch" : "OnCaughtUp before OnEpoch");
   }
   is_caught_up_ = true;
 }
@@ -90,17 +90,17 @@ log::Follower::Flow RecordingFollower::OnEntries(absl::Span<const log::Entry> en
 
 void RecordingFollower::CheckCall(absl::Span<const log::Entry> entries) {
   if (!has_epoch_) {
-    violations_.push_back("OnEntries before OnEpoch");
+    violations_.emplace_back("OnEntries before OnEpoch");
   }
   if (is_stalled_) {
-    violations_.push_back(absl::StrCat("OnEntries in a stall after ", entries_.size(), " entries"));
+    violations_.emplace_back(absl::StrCat("OnEntries in a stall after ", entries_.size(), " entries"));
   }
   if (entries.empty()) {
-    violations_.push_back("OnEntries without entries");
+    violations_.emplace_back("OnEntries without entries");
   }
   for (const log::Entry& entry : entries) {
     if (entry.record.ephemeral ? entry.sequence != 0 : entry.sequence <= last_sequence_) {
-      violations_.push_back(absl::StrCat("sequence ", entry.sequence, " after ", last_sequence_));
+      violations_.emplace_back(absl::StrCat("sequence ", entry.sequence, " after ", last_sequence_));
     }
     last_sequence_ = std::max(last_sequence_, entry.sequence);
   }

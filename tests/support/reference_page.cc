@@ -12,7 +12,7 @@ namespace bridge::test {
 namespace {
 
 std::string Read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  const std::ifstream file(path, std::ios::binary);
   std::stringstream content;
   content << file.rdbuf();
   EXPECT_TRUE(file.good()) << path;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 
 namespace bridge::test {
@@ -45,7 +46,7 @@ void SseParser::TakeField(const std::string& name, const std::string& value) {
   } else if (name == "event") {
     type_ = value;
   } else if (name == "id") {
-    if (value.find('\0') == std::string::npos) {
+    if (!absl::StrContains(value, '\0')) {
       id_buffer_ = value;
     }
   } else if (name == "retry") {

@@ -34,7 +34,7 @@ uint16_t SteadyPort() {
   static std::mutex mutex;
   static std::random_device random;
   static std::set<uint16_t> given_out;
-  const std::lock_guard lock(mutex);
+  const std::scoped_lock lock(mutex);
   std::uniform_int_distribution<int> ports(kFirstPort, kLastPort);
   for (int i = 0; i < kTriesMax; ++i) {
     const auto port = static_cast<uint16_t>(ports(random));

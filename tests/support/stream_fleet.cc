@@ -68,7 +68,7 @@ void StreamFleet::Run() {
         }
       }
     }
-    std::array<epoll_event, 256> ready;
+    std::array<epoll_event, 256> ready = {};
     const int count = epoll_wait(epoll_fd_, ready.data(), static_cast<int>(ready.size()), 5);
     for (int i = 0; i < count; ++i) {
       Receive(ready[static_cast<size_t>(i)].data.u64);
@@ -132,7 +132,7 @@ void StreamFleet::Disconnect(size_t index) {
 
 void StreamFleet::Receive(size_t index) {
   Stream& stream = *streams_[index];
-  std::array<char, 65536> buffer;
+  std::array<char, 65536> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init): it is written to first
   const ssize_t received = recv(stream.fd, buffer.data(), std::min(buffer.size(), stream.bytes_left), MSG_DONTWAIT);
   if (received < 0 && errno == EAGAIN) {
     return;

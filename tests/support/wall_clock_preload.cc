@@ -95,6 +95,7 @@ long syscall(long number, ...) noexcept {
     argument = va_arg(arguments, long);
   }
   va_end(arguments);
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): so a system call is given a pointer
   const auto* const deadline = reinterpret_cast<const timespec*>(a[3]);
   if (number != SYS_futex || (a[1] & FUTEX_CLOCK_REALTIME) == 0 || deadline == nullptr) {
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);

@@ -79,7 +79,7 @@ def digest_of_file(path):
 
 @functools.cache
 def digest_of_rules():
-    rules = b"".join((tree.ROOT / path).read_bytes() for path in [".clang-tidy", "tests/.clang-tidy"])
+    rules = b"".join((tree.ROOT / path).read_bytes() for path in [".clang-tidy", "examples/.clang-tidy", "tests/.clang-tidy"])
     return hashlib.sha256(run(CLANG_TIDY, "--version").stdout.encode() + rules).digest()
 
 

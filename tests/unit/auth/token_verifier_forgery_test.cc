@@ -109,6 +109,23 @@ TEST(AlgorithmTest, EachVerifiesWhatItsKeySigned) {
   }
 }
 
+// It is salted, so that one of 256 begins with a zero.
+TEST(AlgorithmTest, ASignatureWithoutItsLeadingZeroIsNone) {
+  const SigningKey signer = *SigningKey::Parse(Rsa().private_pem, Algorithm::kPs256);
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string token = test::SignToken(R"({"exp": 1800000060})", signer);
+    const size_t dot = token.rfind('.');
+    const std::string signature = *DecodeBase64Url(token.substr(dot + 1));
+    if (signature[0] == '\0') {
+      EXPECT_EQ(ErrorOf(absl::StrCat(token.substr(0, dot + 1), EncodeBase64Url(signature.substr(1))),
+                        {PublicKey(Rsa(), Algorithm::kPs256)}),
+                "the token's signature is wrong");
+      return;
+    }
+  }
+  FAIL() << "no signature began with a zero";
+}
+
 TEST(AlgorithmTest, AnEcSignatureInDerIsNone) {
   const test::KeyPair p256 = test::MakeEcKeyPair("P-256");
   const std::string token = test::SignToken(R"({"exp": 1800000060})", p256.Signer());

@@ -106,8 +106,8 @@ TEST(CallsRequest, APreferenceIsFoundHoweverItIsWritten) {
     EXPECT_TRUE(std::get<PostedCall>(Parse({{"Prefer", text}})).call.is_async) << text;
   }
   for (const char* const text :
-       {"", "respond-sync", "x=respond-async", "foo=\", respond-async\"", "foo=\"respond-async",
-        "foo=\"\\\", respond-async\"", "respond-async-not", "wait=10;respond-async"}) {
+       {"", "respond-sync", "x=respond-async", R"(foo=", respond-async")", R"(foo="respond-async)",
+        R"(foo="\", respond-async")", "respond-async-not", "wait=10;respond-async"}) {
     EXPECT_FALSE(std::get<PostedCall>(Parse({{"Prefer", text}})).call.is_async) << text;
   }
   EXPECT_TRUE(std::get<PostedCall>(Parse({{"Prefer", "wait=1"}, {"prefer", "respond-async"}})).call.is_async);
@@ -117,8 +117,8 @@ TEST(CallsRequest, AnIdempotencyKeyIsPlainOrQuoted) {
   const struct {
     std::string text;
     std::string key;
-  } kRight[] = {{"abc", "abc"}, {"\"abc\"", "abc"}, {"\"a\\\"b\\\\c\"", "a\"b\\c"},
-                {"a b", "a b"}, {"a\"b", "a\"b"},   {std::string(128, 'x'), std::string(128, 'x')}};
+  } kRight[] = {{"abc", "abc"}, {R"("abc")", "abc"},  {R"("a\"b\\c")", R"(a"b\c)"},
+                {"a b", "a b"}, {R"(a"b)", R"(a"b)"}, {std::string(128, 'x'), std::string(128, 'x')}};
   for (const auto& [text, key] : kRight) {
     const auto parsed = Parse({{"Idempotency-Key", text}});
     ASSERT_EQ(Wrong(parsed), "") << text;

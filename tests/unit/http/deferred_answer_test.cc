@@ -281,7 +281,7 @@ TEST_F(DeferredAnswerTest, WhoWaitsForAnAnswerGivesWayToNobodyAndIsClosedWithThe
   loop_->BlockOn([&] { Connection::Start(&context, Transport(ends[0])); });
   const std::string request = absl::StrCat("GET /later/x", kHead, "\r\n");
   ASSERT_EQ(write(ends[1], request.data(), request.size()), static_cast<ssize_t>(request.size()));
-  DeferredAnswer answer = Take();
+  const DeferredAnswer answer = Take();
   loop_->BlockOn([&] {
     for (const auto which : {GiveWay::Which::kIdle, GiveWay::Which::kUnfinished}) {
       EXPECT_EQ(Connection::MakeRoom(&context, {.which = which, .waited_min = {}, .count_max = 10}), 0U);

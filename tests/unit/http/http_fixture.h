@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "tests/support/bridge_process.h"
@@ -50,7 +51,7 @@ class HttpFixture : public ::testing::Test {
     while (true) {
       test::HttpResponse response = test::ParseResponse(text);
       size_t length = 0;
-      const bool has_head = text.find("\r\n\r\n") != std::string::npos;
+      const bool has_head = absl::StrContains(text, "\r\n\r\n");
       const bool has_length = absl::SimpleAtoi(response.Header("Content-Length"), &length);
       if (has_head && has_length && response.body.size() >= length) {
         rests_[connection] = response.body.substr(length);

@@ -120,7 +120,7 @@ TEST(IdempotencyWindow, BehavesAsAMapFromKeysToFirstTimes) {
   SCOPED_TRACE(absl::StrCat("BRIDGE_TEST_SEED=", seed));
   std::mt19937_64 random(seed);
   struct First {
-    uint64_t sequence;
+    uint64_t sequence = 0;
     base::MonotonicTime at;
   };
   std::map<std::string, First> model;

@@ -29,7 +29,7 @@ struct SocketPair {
     close(fds[0]);
     close(fds[1]);
   }
-  int fds[2];
+  int fds[2] = {-1, -1};
 };
 
 TEST(EventLoop, RunsWhatIsPostedInTheOrderOfEachCaller) {
