@@ -67,10 +67,8 @@ bool VerifiesPublicly(Algorithm algorithm, EVP_PKEY& key, absl::string_view text
     return false;
   }
   // RFC 8017 §8.1.2: as long as the modulus. OpenSSL would take one whose leading zeros are left out.
-  if (algorithm == Algorithm::kPs256 && signature.size() != static_cast<size_t>(EVP_PKEY_get_size(&key))) {
-    return false;
-  }
-  if (algorithm == Algorithm::kPs256 && (EVP_PKEY_CTX_set_rsa_padding(key_context, RSA_PKCS1_PSS_PADDING) != 1 ||
+  if (algorithm == Algorithm::kPs256 && (signature.size() != static_cast<size_t>(EVP_PKEY_get_size(&key)) ||
+                                         EVP_PKEY_CTX_set_rsa_padding(key_context, RSA_PKCS1_PSS_PADDING) != 1 ||
                                          EVP_PKEY_CTX_set_rsa_pss_saltlen(key_context, RSA_PSS_SALTLEN_DIGEST) != 1)) {
     return false;
   }
