@@ -34,6 +34,7 @@ export function openEventStream(url, options) {
   let silenceMsMax = 60_000;
 
   async function open() {
+    if (isClosed) return;
     const target = new URL(url, location.href);
     target.searchParams.set('heartbeat', 'event');  // a script does not see comments
     if (ticket) {
@@ -72,7 +73,9 @@ export function openEventStream(url, options) {
     openLater();
   }
 
+  // A handler may have ended it.
   function openLater() {
+    if (isClosed) return;
     const delayMs = Math.min(30_000, minDelayMs * 2 ** failures) * (0.5 + Math.random());
     failures += 1;
     clearTimeout(reopenTimer);
@@ -99,6 +102,7 @@ export function openEventStream(url, options) {
   // Without an event or a heartbeat for so long, the connection is dead, whatever TCP believes.
   function watch() {
     clearTimeout(watchdogTimer);
+    if (isClosed) return;
     watchdogTimer = setTimeout(() => {
       onState?.('connecting');
       reopen();

@@ -6,6 +6,15 @@ class Refusal extends Error {}
 // The token is about to end: the next connection shows another one.
 class Renewal extends Error {}
 
+// What a handler throws is its own, and no reason to read again.
+function call(handler, ...args) {
+  try {
+    handler?.(...args);
+  } catch (error) {
+    reportError(error);
+  }
+}
+
 /**
  * An event stream by fetch: POST and an Authorization header, which EventSource has not.
  *
@@ -25,7 +34,7 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
   let failures = 0;
   let connection;
 
-  onState?.('connecting');
+  call(onState, 'connecting');
   return fetchEventSource(url, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
@@ -51,7 +60,7 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
       const message = `${response.status}: ${problem.detail ?? response.statusText}`;
       if (response.status < 500 && response.status !== 429) throw new Refusal(message);
       const error = new Error(message);
-      error.retryAfterMs = 1000 * Number(response.headers.get('Retry-After') ?? 0);
+      error.retryAfterMs = 1000 * (Number(response.headers.get('Retry-After')) || 0);  // it may be a date
       throw error;
     },
 
@@ -59,13 +68,13 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
       lastEventId = event.id || lastEventId;
       if (event.event === 'bridge.open') {
         failures = 0;
-        onState?.('open');
+        call(onState, 'open');
       } else if (event.event === 'bridge.gap') {
-        onGap?.(JSON.parse(event.data));
+        call(onGap, JSON.parse(event.data));
       } else if (event.event === 'bridge.expiring') {
         throw new Renewal('the token is about to end');
-      } else if (event.data && !event.event.startsWith('bridge.')) {
-        onEvent(event);
+      } else if ((event.data || event.event || event.id) && !event.event.startsWith('bridge.')) {  // else it was a comment
+        call(onEvent, event);
       }
     },
 
@@ -78,7 +87,7 @@ export function openFetchStream(url, { topics, token, onEvent, onGap, onState, s
     onerror(error) {
       if (error instanceof Refusal) throw error;
       if (error instanceof Renewal) return 0;
-      onState?.('connecting');
+      call(onState, 'connecting');
       const delayMs = Math.min(30_000, 500 * 2 ** failures) * (0.5 + Math.random());
       failures += 1;
       return Math.max(delayMs, error.retryAfterMs ?? 0);

@@ -1,4 +1,4 @@
-import { ref, toValue, watchEffect } from 'vue';
+import { ref, toValue, watch } from 'vue';
 
 import { openEventStream } from './event-source.js';
 
@@ -11,9 +11,11 @@ import { openEventStream } from './event-source.js';
  */
 export function useEventStream(url, { types = ['message'], onEvent, onGap, ticket }) {
   const state = ref('connecting');
-  watchEffect((onCleanup) => {
-    const close = openEventStream(toValue(url), {
-      types: toValue(types),
+  // Only these open another stream, and not what a handler or ticket() looks at while this one is opened.
+  const asked = [() => toValue(url), () => toValue(types)];
+  watch(asked, ([currentUrl, currentTypes], before, onCleanup) => {
+    const close = openEventStream(currentUrl, {
+      types: currentTypes,
       onEvent,
       onGap,
       ticket,
@@ -22,6 +24,6 @@ export function useEventStream(url, { types = ['message'], onEvent, onGap, ticke
       },
     });
     onCleanup(close);
-  });
+  }, { immediate: true });
   return { state };
 }

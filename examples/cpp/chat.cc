@@ -11,6 +11,7 @@
 #include "absl/time/clock.h"
 #include "answers.h"
 #include "demo.pb.h"
+#include "well_formed.h"
 
 namespace demo {
 namespace {
@@ -22,17 +23,26 @@ using ::bridge::v1::Event;
 // So often it says how far it is.
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(250);
 
-std::string PromptOf(const Call& call) {
+Prompt PromptOf(const Call& call) {
   Prompt prompt;
   google::protobuf::util::JsonParseOptions options;
   options.ignore_unknown_fields = true;
   const bool is_json = google::protobuf::util::JsonStringToMessage(call.body(), &prompt, options).ok();
-  return is_json && !prompt.prompt().empty() ? prompt.prompt() : call.body();
+  if (!is_json || prompt.prompt().empty()) prompt.set_prompt(call.body());
+  return prompt;
 }
 
 std::string NewSeries() {
   absl::BitGen bits;
   return absl::StrCat("demo.worker/", absl::Hex(absl::Uniform<uint32_t>(bits), absl::kZeroPad8));
+}
+
+// A body may be any bytes, and an event's strings may not.
+CallEnd NotUtf8() {
+  CallEnd end;
+  end.set_code(grpc::StatusCode::INVALID_ARGUMENT);
+  end.set_message("the prompt is not UTF-8");
+  return end;
 }
 
 CallEnd EndAfter(uint32_t tokens, const std::string& prompt, bool is_cancelled) {
@@ -62,7 +72,9 @@ Chat::Chat(Options options, PublisherClient* publisher)
     : options_(options), publisher_(*publisher), series_(NewSeries()) {}
 
 CallEnd Chat::Handle(WorkerClient::Answer& answer) {
-  const std::string prompt = PromptOf(answer.call());
+  const Prompt asked = PromptOf(answer.call());
+  if (!IsWellFormed(asked)) return NotUtf8();
+  const std::string& prompt = asked.prompt();
   Progress progress = {.call_id = answer.call().call_id()};
   absl::Time said = absl::Now();
   Say("working", progress);

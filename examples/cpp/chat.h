@@ -29,7 +29,8 @@ class Chat {
   // `publisher` outlives it.
   Chat(Options options, PublisherClient* publisher);
 
-  // The handler of a WorkerClient. The body is JSON with a "prompt", or the prompt itself.
+  // The handler of a WorkerClient. The body is JSON with a "prompt", or the prompt itself; the call ends with
+  // INVALID_ARGUMENT where that is not UTF-8.
   bridge::v1::CallEnd Handle(WorkerClient::Answer& answer);
 
  private:

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "absl/random/random.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "well_formed.h"
 
 namespace demo {
 namespace {
@@ -37,7 +40,14 @@ std::shared_ptr<grpc::Channel> NewChannel(const PublisherClient::Options& option
 
 // Whether the same event may be accepted later.
 bool IsPassing(const Rejection& rejection) {
-  return rejection.code() == grpc::StatusCode::UNAVAILABLE || rejection.has_retry_after();
+  return rejection.code() == grpc::StatusCode::UNAVAILABLE ||
+         rejection.code() == grpc::StatusCode::RESOURCE_EXHAUSTED || rejection.has_retry_after();
+}
+
+// The bridge does not take what was sent, and may not take it the next time.
+bool IsOfRequests(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::INVALID_ARGUMENT ||
+         status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
 }
 
 // An event that will never be accepted.
@@ -197,10 +207,7 @@ PublisherClient::~PublisherClient() {
 }
 
 absl::Status PublisherClient::Publish(Event event, absl::Time deadline) {
-  if (event.ByteSizeLong() > options_.request_bytes_max) {
-    return absl::InvalidArgumentError(absl::StrCat("event on \"", event.topic(), "\": ", event.ByteSizeLong(),
-                                                   " bytes; at most ", options_.request_bytes_max));
-  }
+  if (absl::Status status = Check(event); !status.ok()) return status;
   std::shared_ptr<Session> session;
   {
     const absl::MutexLock lock(&mutex_);
@@ -259,7 +266,6 @@ void PublisherClient::Run() {
     {
       const absl::MutexLock lock(&mutex_);
       session_ = session;
-      sent_ = 0;
       if (is_abandoned_) session->Cancel();
     }
     session->Pump();
@@ -267,13 +273,36 @@ void PublisherClient::Run() {
     {
       const absl::MutexLock lock(&mutex_);
       session_ = nullptr;
+      DropSentEphemeral();
       if (IsFinished()) return;
     }
-    pause = end.has_acks ? options_.backoff_min : std::min(2 * pause, options_.backoff_max);
+    const bool was_good = end.has_acks && !IsOfRequests(end.status);
+    pause = was_good ? options_.backoff_min : std::min(2 * pause, options_.backoff_max);
     const absl::Duration jittered = std::max(pause * absl::Uniform(bits, 0.5, 1.0), end.retry_after);
     if (options_.on_stream_end != nullptr) options_.on_stream_end(end.status, jittered);
     const absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(this, &PublisherClient::IsFinished), jittered)) return;
+  }
+}
+
+absl::Status PublisherClient::Check(const Event& event) const {
+  const auto error = [&event](const auto&... why) {
+    return absl::InvalidArgumentError(absl::StrCat("event on \"", absl::CHexEscape(event.topic()), "\": ", why...));
+  };
+  const size_t bytes = event.ByteSizeLong();
+  if (bytes > options_.event_bytes_max) return error(bytes, " bytes; at most ", options_.event_bytes_max);
+  if (!IsWellFormed(event)) return error("has a string that is not UTF-8, or is nested too deeply");
+  return absl::OkStatus();
+}
+
+void PublisherClient::DropSentEphemeral() {
+  for (auto request = requests_.begin(); sent_ > 0; --sent_) {
+    auto& events = *(*request)->mutable_events();
+    const auto dropped =
+        std::remove_if(events.begin(), events.end(), [](const Event& each) { return each.ephemeral(); });
+    unacked_events_ -= static_cast<size_t>(std::distance(dropped, events.end()));
+    events.erase(dropped, events.end());
+    request = events.empty() ? requests_.erase(request) : std::next(request);
   }
 }
 

@@ -26,7 +26,8 @@ namespace demo {
 // Guarantees: each event whose Publish returned OK is in the bridge's log once, in the order of the calls, when Close
 // returns OK; except those that the bridge rejected, which Options::on_rejected is told. What has no ack when a stream
 // ends is sent again, first, on the next one; idempotency keys make a repeat harmless as long as the outage is shorter
-// than the bridge's log.idempotency_window.
+// than the bridge's log.idempotency_window. Ephemeral events, which have no key, are sent once: one that has no ack
+// when its stream ends may be lost.
 //
 // Example:
 //   demo::PublisherClient client({.target = "127.0.0.1:9090"});
@@ -45,11 +46,15 @@ class PublisherClient {
     absl::AnyInvocable<std::string()> token = nullptr;
     // Events that may wait for their ack; with more, Publish waits.
     size_t unacked_events_max = 10'000;
-    // What goes into one request; events that come faster than requests go out share one. Not above
-    // grpc.max_events_per_request and grpc.max_request_bytes of the bridge.
+    // What goes into one request; events that come faster than requests go out share one. So little is hardly ever more
+    // work than the bridge takes of one request. Not above grpc.max_events_per_request of the bridge.
     int request_events_max = 100;
-    size_t request_bytes_max = size_t{1} << 20;
-    // The pause before the next stream: doubled for each that ended without an ack, and jittered.
+    size_t request_bytes_max = size_t{256} << 10;
+    // A larger event is refused; one that is larger than request_bytes_max has a request of its own. Well below
+    // grpc.max_request_bytes of the bridge.
+    size_t event_bytes_max = size_t{1} << 20;
+    // The pause before the next stream: doubled for each that ended without an ack, or because of what was sent on it,
+    // and jittered.
     absl::Duration backoff_min = absl::Milliseconds(100);
     absl::Duration backoff_max = absl::Seconds(5);
     // The bridge refused this event for good. Called on a thread of gRPC's; must not block nor call the client.
@@ -66,8 +71,9 @@ class PublisherClient {
   PublisherClient& operator=(const PublisherClient&) = delete;
 
   // Queues `event`, after giving it an idempotency key where it has none and is not ephemeral. Waits while
-  // Options::unacked_events_max events have no ack. INVALID_ARGUMENT: larger than Options::request_bytes_max.
-  // DEADLINE_EXCEEDED: there was no room until `deadline`. FAILED_PRECONDITION: the client is closed.
+  // Options::unacked_events_max events have no ack. INVALID_ARGUMENT: larger than Options::event_bytes_max, or with a
+  // string that is not UTF-8. DEADLINE_EXCEEDED: there was no room until `deadline`. FAILED_PRECONDITION: the client is
+  // closed.
   absl::Status Publish(bridge::v1::Event event, absl::Time deadline = absl::InfiniteFuture());
 
   // Waits until every event has its ack or `deadline` has come, then ends the stream. Call it once.
@@ -80,6 +86,9 @@ class PublisherClient {
 
   // Opens one stream after the other until the client is closed.
   void Run();
+  absl::Status Check(const bridge::v1::Event& event) const;
+  // The stream has ended, and what was sent on it is sent again: but not what is to be delivered at most once.
+  void DropSentEphemeral() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool HasRoom() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsFinished() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <iterator>
+#include <string>
 #include <utility>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
+#include "well_formed.h"
 
 namespace demo {
 namespace {
@@ -32,9 +34,14 @@ constexpr int kKeepaliveTimeoutMs = 10'000;
 // Events of an answer that may wait for their ack; with more, its handler waits.
 constexpr size_t kUnackedEventsMax = 100;
 
-// Of one request. Not above grpc.max_events_per_request and grpc.max_request_bytes of the bridge.
+// Of one request. So little is hardly ever more work than the bridge takes of one. Not above
+// grpc.max_events_per_request of the bridge.
 constexpr int kRequestEventsMax = 1000;
-constexpr size_t kRequestBytesMax = size_t{1} << 20;
+constexpr size_t kRequestBytesMax = size_t{256} << 10;
+// Of one event, which may have a request of its own. Well below grpc.max_request_bytes of the bridge.
+constexpr size_t kEventBytesMax = size_t{1} << 20;
+// Of an end's message, as the bridge takes it.
+constexpr size_t kMessageBytesMax = 1024;
 
 // A channel with a connection of its own: behind a load balancer a new connection is what leads away from a bridge that
 // is draining.
@@ -49,6 +56,43 @@ std::shared_ptr<grpc::Channel> NewChannel(const WorkerClient::Options& options) 
 std::string NewWorkerId() {
   absl::BitGen bits;
   return absl::StrFormat("%016x", absl::Uniform<uint64_t>(bits));
+}
+
+absl::Status CheckEvent(const Event& event) {
+  if (event.ByteSizeLong() > kEventBytesMax) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the event has ", event.ByteSizeLong(), " bytes; at most ", kEventBytesMax));
+  }
+  if (!IsWellFormed(event)) {
+    return absl::InvalidArgumentError("the event has a string that is not UTF-8, or is nested too deeply");
+  }
+  return absl::OkStatus();
+}
+
+// As much of it as a message may have, cut between two characters.
+std::string Shortened(const std::string& message) {
+  const auto continues = [&message](size_t at) { return (static_cast<unsigned char>(message[at]) & 0xC0U) == 0x80; };
+  size_t end = std::min(message.size(), kMessageBytesMax);
+  while (end > 0 && end < message.size() && continues(end)) --end;
+  return message.substr(0, end);
+}
+
+// The end that a handler has returned, as it can be sent.
+CallEnd Sendable(CallEnd end) {
+  end.set_message(Shortened(end.message()));
+  if (end.ByteSizeLong() <= kEventBytesMax && IsWellFormed(end)) return end;
+  CallEnd failed;
+  failed.set_code(grpc::StatusCode::INTERNAL);
+  failed.set_message("the end that the handler returned is too large, or has a string that is not UTF-8");
+  return failed;
+}
+
+// Whether the next stream may fare better: not where another process has the same worker_id (ABORTED), and not where
+// the bridge does not take what is sent.
+bool IsPassing(const grpc::Status& status) {
+  return status.error_code() != grpc::StatusCode::ABORTED &&
+         status.error_code() != grpc::StatusCode::INVALID_ARGUMENT &&
+         status.error_code() != grpc::StatusCode::RESOURCE_EXHAUSTED;
 }
 
 }  // namespace
@@ -147,9 +191,18 @@ class WorkerClient::Session final : public grpc::ClientBidiReactor<PublishReques
 WorkerClient::Answer::Answer(WorkerClient* client, Call call) : client_(*client), call_(std::move(call)) {}
 
 bool WorkerClient::Answer::Send(Event event) {
+  const absl::Status status = CheckEvent(event);
   {
     const absl::MutexLock lock(&client_.mutex_, absl::Condition(this, &Answer::MaySend));
     if (is_cancelled_) return false;
+    if (!status.ok()) {
+      // As the bridge refuses one that it can parse: what came before stays, and the call ends with the reason.
+      refusal_.emplace();
+      refusal_->set_code(static_cast<int>(status.code()));
+      refusal_->set_message(std::string(status.message()));
+      is_cancelled_ = true;
+      return false;
+    }
     events_.push_back(std::move(event));
   }
   client_.PumpAll();
@@ -216,9 +269,7 @@ void WorkerClient::Run() {
       if (IsFinished()) break;
       is_done = session->is_done;
       status = session->status;
-      // ABORTED: another process has the same worker_id.
-      const bool was_good =
-          session->is_serving && !session->is_draining && status.error_code() != grpc::StatusCode::ABORTED;
+      const bool was_good = session->is_serving && !session->is_draining && IsPassing(status);
       pause = was_good ? options_.backoff_min : std::min(2 * pause, options_.backoff_max);
     }
     const absl::Duration jittered = pause * absl::Uniform(bits, 0.5, 1.0);
@@ -310,29 +361,34 @@ void WorkerClient::FillServe(Serve* serve) const {
 void WorkerClient::FillUpdates(const Session& session, PublishRequest* request) {
   int events = 0;
   size_t bytes = 0;
+  // A large event has a request of its own.
+  const auto fits = [&](const Event* event) {
+    return events == 0 || (events < kRequestEventsMax && bytes + event->ByteSizeLong() <= kRequestBytesMax);
+  };
   for (const auto& [key, answer] : answers_) {
     Answer& each = *answer;
-    const bool is_end_due = each.end_.has_value() && each.end_request_ == 0;
-    if (each.session_ != session.number || (each.sent_ == each.next_index() && !is_end_due)) continue;
-    if (events == kRequestEventsMax || bytes >= kRequestBytesMax) return;
+    const CallEnd* const end_due = each.EndDue();
+    const Event* event = each.NextEvent();
+    if (each.session_ != session.number || (event == nullptr ? end_due == nullptr : !fits(event))) continue;
+    if (bytes >= kRequestBytesMax) return;
     CallUpdate& update = *request->add_call_updates();
     update.set_call_id(key.first);
     update.set_attempt(key.second);
     update.set_first_index(each.sent_);
-    while (each.sent_ < each.next_index() && events < kRequestEventsMax && bytes < kRequestBytesMax) {
-      const Event& event = each.events_[each.sent_++ - each.acked_];
-      bytes += event.ByteSizeLong();
+    for (; event != nullptr && fits(event); event = each.NextEvent()) {
+      bytes += event->ByteSizeLong();
       ++events;
-      *update.add_events() = event;
+      *update.add_events() = *event;
+      ++each.sent_;
     }
-    const std::optional<CallEnd>& given = each.end_;
-    if (!is_end_due || each.sent_ < each.next_index() || !given.has_value()) continue;
-    CallEnd end = *given;
+    if (end_due == nullptr || event != nullptr) continue;
+    CallEnd& end = *update.mutable_end();
+    end = *end_due;
     if (const auto& refusal = each.refusal_; refusal.has_value()) {
       end.set_code(refusal->code());
-      end.set_message(refusal->message());
+      end.set_message(Shortened(refusal->message()));
     }
-    *update.mutable_end() = std::move(end);
+    bytes += end.ByteSizeLong();
     each.end_request_ = session.next_request;
   }
 }
@@ -366,7 +422,7 @@ void WorkerClient::TakeCall(const Session& session, const Call& call) {
 }
 
 void WorkerClient::Handle(const std::shared_ptr<Answer>& answer) {
-  CallEnd end = handler_(*answer);
+  CallEnd end = Sendable(handler_(*answer));
   {
     const absl::MutexLock lock(&mutex_);
     answer->end_ = std::move(end);
@@ -404,8 +460,13 @@ void WorkerClient::TakeCallAck(Session* session, const CallAck& ack) {
   }
   if (ack.code() == grpc::StatusCode::UNAVAILABLE || ack.code() == grpc::StatusCode::OUT_OF_RANGE) {
     session->Cancel();  // what has no ack is sent again on the next stream, after a pause
+  } else if (ack.code() == grpc::StatusCode::RESOURCE_EXHAUSTED && !answer.is_cancelled_) {
+    // One request was too much work. An answer that is too large is told so again, until its cancel has come.
+    answer.Rewind();
   } else if (ack.code() != grpc::StatusCode::OK) {
-    // Its next event is refused for good, and the bridge has dropped what stands behind it.
+    // Its next event, or its end, is refused for good, and the bridge has dropped what stands behind it. In an end that
+    // is refused once more, it is the usage that is not taken.
+    if (answer.refusal_.has_value() && answer.events_.empty() && answer.end_.has_value()) answer.end_->clear_usage();
     answer.events_.clear();
     answer.Rewind();
     answer.refusal_ = ack;

@@ -30,7 +30,7 @@ namespace demo {
 //
 // Guarantees: the events of an answer are in the bridge's log once and in order, however often the stream breaks, as
 // long as it comes back within the bridge's calls.worker_grace. What the log does not have when a stream ends is sent
-// again on the next one.
+// again on the next one. An event that the bridge cannot take ends its call, and no other.
 //
 // Example:
 //   demo::WorkerClient worker({.names = {"chat"}}, [](demo::WorkerClient::Answer& answer) {
@@ -60,8 +60,8 @@ class WorkerClient {
     std::vector<std::string> names;
     // Calls that it has at a time.
     uint32_t calls_max = 8;
-    // The pause before the next stream: doubled for each that served nothing, and jittered. Well below the bridge's
-    // calls.worker_grace.
+    // The pause before the next stream: doubled for each that served nothing, or ended because of what was sent on it,
+    // and jittered. Well below the bridge's calls.worker_grace.
     absl::Duration backoff_min = absl::Milliseconds(100);
     absl::Duration backoff_max = absl::Seconds(2);
     // The bridge does not let this worker serve one of the names. Called on a thread of gRPC's; must not block nor call
@@ -136,7 +136,8 @@ class WorkerClient::Answer {
 
   const bridge::v1::Call& call() const { return call_; }
 
-  // Adds an event, whose topic and key are unset. Waits while many have no ack. False: the rest is not wanted.
+  // Adds an event, whose topic and key are unset. Waits while many have no ack. False: the rest is not wanted; or the
+  // event is larger than 1 MiB or has a string that is not UTF-8, which ends the call with INVALID_ARGUMENT.
   bool Send(bridge::v1::Event event);
 
   // Waits for `duration`; at once true when the rest of the answer is not wanted, or comes not to be.
@@ -147,6 +148,9 @@ class WorkerClient::Answer {
 
   bool MaySend() const;
   uint64_t next_index() const { return acked_ + events_.size(); }
+  // The event and the end that are still to be sent; nullptr for none.
+  const bridge::v1::Event* NextEvent() const { return sent_ < next_index() ? &events_[sent_ - acked_] : nullptr; }
+  const bridge::v1::CallEnd* EndDue() const { return end_.has_value() && end_request_ == 0 ? &*end_ : nullptr; }
   // What has no ack is to be sent, or sent again.
   void Rewind();
 
@@ -165,7 +169,7 @@ class WorkerClient::Answer {
   std::optional<bridge::v1::CallEnd> end_;
   // The request in which the end was sent; 0 for none. Its ack says that the log has the whole answer.
   uint64_t end_request_ = 0;
-  // Why the bridge does not take the rest.
+  // Why the rest is not taken, by the bridge or by Send.
   std::optional<bridge::v1::CallAck> refusal_;
   bool is_cancelled_ = false;
 };

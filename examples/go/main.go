@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"log"
 	"os"
@@ -89,12 +90,12 @@ func run(address string) error {
 		eventType, data, _ := strings.Cut(rest, "\t")
 		event := &bridgev1.Event{Topic: topic, Type: eventType, Payload: &bridgev1.Event_Text{Text: data}}
 		if err := p.Publish(ctx, event); err != nil {
-			return err
+			return errors.Join(err, p.Close()) // what came before it is published
 		}
 		published++
 	}
 	if err := lines.Err(); err != nil {
-		return err
+		return errors.Join(err, p.Close())
 	}
 	if err := p.Close(); err != nil {
 		return err

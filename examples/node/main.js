@@ -23,10 +23,13 @@ publisher.on('rejected', (event, { code, message }) => {
 publisher.on('reconnect', (reason, delayMs) => console.error(`${address}: ${reason}; again in ${Math.round(delayMs)} ms`));
 
 let published = 0;
-for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
-  const [topic, type, ...data] = line.split('\t');
-  await publisher.publish({ topic, type, text: data.join('\t') });
-  published += 1;
+try {
+  for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity })) {
+    const [topic, type, ...data] = line.split('\t');
+    await publisher.publish({ topic, type, text: data.join('\t') });
+    published += 1;
+  }
+} finally {
+  await publisher.close();  // what came before a line that cannot be published is published
 }
-await publisher.close();
 console.log(`${published} published, ${rejected} rejected, last id ${publisher.lastId || 'none'}`);

@@ -22,15 +22,32 @@ const channelOptions = {
   'grpc.keepalive_timeout_ms': 10_000,
 };
 
+// A larger event is refused. Well below the bridge's grpc.max_request_bytes.
+export const eventBytesMax = 1024 * 1024;
+
 // After these, sending the same again is no use. Every other end of a stream is followed by a new one.
-const fatal = new Set(
-  ['INVALID_ARGUMENT', 'RESOURCE_EXHAUSTED', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED'].map((name) => grpc.status[name]),
-);
+const fatal = new Set(['INVALID_ARGUMENT', 'PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED'].map((name) => grpc.status[name]));
+
+// Half of a character, which cannot be sent as UTF-8.
+const loneSurrogate = /\p{Surrogate}/u;
+
+function hasLoneSurrogate(value) {
+  if (typeof value === 'string') return loneSurrogate.test(value);
+  if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value)) return false;
+  return Object.entries(value).some((pair) => pair.some(hasLoneSurrogate));
+}
+
+// Throws where the bridge could not parse the event.
+function check(event) {
+  const { length } = bridge.Publisher.service.Publish.requestSerialize({ events: [event] });
+  if (length > eventBytesMax) throw new RangeError(`event on "${event.topic}": ${length} bytes; at most ${eventBytesMax}`);
+  if (hasLoneSurrogate(event)) throw new TypeError(`event on "${event.topic}": half of a surrogate pair is not UTF-8`);
+}
 
 // Publishes events on one long-lived stream, in order, none lost and none twice.
 //
 // Each event is kept until its ack. When the stream ends, what is not acked is sent again on the next one, in the same order and with the
-// same idempotency keys: what the bridge already has, it does not take twice.
+// same idempotency keys: what the bridge already has, it does not take twice. Ephemeral events, which have no key, are sent once.
 //
 // Emits 'rejected' (event, rejection) for an event that the bridge does not accept, 'reconnect' (reason, delayMs) before it connects again.
 export class Publisher extends EventEmitter {
@@ -41,9 +58,16 @@ export class Publisher extends EventEmitter {
   #shownToken;
   #run = randomUUID();
   #published = 0;
+  // Settles when all that was published has had its room in the window.
+  #accepted = Promise.resolve();
   #unacked = [];
+  // How many of them were sent on the present stream: the first ones.
+  #sent = 0;
   #stream = null;
-  #closing = false;
+  // Nothing new is taken; and then: nothing waits for room any more, and the stream ends.
+  #isClosed = false;
+  #isEnding = false;
+  #idle = new AbortController();
   #ended;
   #failure = null;
 
@@ -51,7 +75,8 @@ export class Publisher extends EventEmitter {
   lastId = '';
 
   // `window` is how many events may wait for their ack. `credentials` are those of the connection, TLS with or without a certificate of the
-  // client's own. `token` returns a token, or a promise of one; it is called for each stream, so that a new one follows one that has expired.
+  // client's own. `token` returns a token, or a promise of one; it is called for each stream, so that a new one follows one that has expired,
+  // and later again where it throws.
   constructor(address, { window = 1000, credentials = grpc.credentials.createInsecure(), token = () => undefined } = {}) {
     super();
     this.#address = address;
@@ -64,52 +89,89 @@ export class Publisher extends EventEmitter {
     });
   }
 
-  // Takes an event ({ topic, type, text }, or another payload of bridge.v1.Event); waits only while the window is full. Throws when the
-  // publisher has failed.
+  // Takes an event ({ topic, type, text }, or another payload of bridge.v1.Event); waits only while the window is full. Throws where the event
+  // is larger than eventBytesMax or has text that is no Unicode, and when the publisher is closed or has failed.
   async publish(event) {
-    while (this.#unacked.length >= this.#window && !this.#failure) await once(this, 'change');
-    if (this.#failure) throw this.#failure;
-    const number = (this.#published += 1);
-    const request = { request_id: String(number), events: [{ idempotency_key: `${this.#run}-${number}`, ...event }] };
-    this.#unacked.push(request);
-    this.#stream?.write(request);
+    check(event);
+    if (this.#isClosed) throw new Error('the publisher is closed');
+    // One at a time waits for room, so that their order is that of the calls.
+    const accepted = this.#accepted.then(() => this.#accept(event));
+    this.#accepted = accepted.catch(() => {});
+    await accepted;
   }
 
   // Waits for the ack of everything that was published.
   async close() {
-    this.#closing = true;
+    this.#isClosed = true;
+    await this.#accepted;
+    this.#isEnding = true;
     this.#stream?.end();
-    this.emit('change');
+    if (this.#isDone) this.#idle.abort();
     await this.#ended;
     if (this.#failure) throw this.#failure;
+  }
+
+  async #accept(event) {
+    while (this.#unacked.length >= this.#window && !this.#failure) await once(this, 'change');
+    if (this.#failure) throw this.#failure;
+    const number = (this.#published += 1);
+    const key = event.ephemeral ? {} : { idempotency_key: `${this.#run}-${number}` };
+    const request = { request_id: String(number), events: [{ ...key, ...event }] };
+    this.#unacked.push(request);
+    if (this.#stream) this.#send(request);
+  }
+
+  // REQUIRES: those before it were sent.
+  #send(request) {
+    this.#sent += 1;
+    this.#stream.write(request);
   }
 
   async #keepConnected() {
     for (let failures = 0; ; failures += 1) {
       const { status, hasAcked, retryAfterMs } = await this.#streamToItsEnd();
+      this.#dropSentEphemeral();
       if (this.#isDone) return;
-      const isFatal = fatal.has(status.code) && !(await this.#hasAnotherToken(status));
+      const isFatal = fatal.has(status.code) && !(await this.#mayHaveAnotherToken(status));
       if (isFatal) throw new Error(`Publish: ${grpc.status[status.code]}: ${status.details}`);
-      if (hasAcked) failures = 0;
+      // RESOURCE_EXHAUSTED may be about what was sent, which is sent again.
+      if (hasAcked && status.code !== grpc.status.RESOURCE_EXHAUSTED) failures = 0;
       const delayMs = Math.max(retryAfterMs, Math.min(30_000, 100 * 2 ** failures) * (0.5 + Math.random()));
       this.emit('reconnect', `${grpc.status[status.code]} ${status.details}`, delayMs);
-      await sleep(delayMs);
+      await sleep(delayMs, undefined, { signal: this.#idle.signal }).catch(() => {});
       if (this.#isDone) return;
     }
   }
 
   // A token that was refused, because it has expired or for another reason, is not tried again.
-  async #hasAnotherToken(status) {
-    return status.code === grpc.status.UNAUTHENTICATED && (await this.#token()) !== this.#shownToken;
+  async #mayHaveAnotherToken(status) {
+    if (status.code !== grpc.status.UNAUTHENTICATED) return false;
+    try {
+      return (await this.#token()) !== this.#shownToken;
+    } catch {
+      return true;
+    }
   }
 
   get #isDone() {
-    return this.#closing && this.#unacked.length === 0;
+    return this.#isEnding && this.#unacked.length === 0;
+  }
+
+  // What was sent on the stream that has ended is sent again, but for what is to be delivered at most once.
+  #dropSentEphemeral() {
+    this.#unacked = this.#unacked.filter(({ events: [event] }, index) => index >= this.#sent || !event.ephemeral);
+    this.#sent = 0;
+    this.emit('change');
   }
 
   async #streamToItsEnd() {
     const metadata = new grpc.Metadata();
-    this.#shownToken = await this.#token();
+    try {
+      this.#shownToken = await this.#token();
+    } catch (error) {
+      // As a bridge that is away.
+      return { status: { code: grpc.status.UNAVAILABLE, details: `no token: ${error.message}` }, hasAcked: false, retryAfterMs: 0 };
+    }
     if (this.#shownToken) metadata.set('authorization', `Bearer ${this.#shownToken}`);
     const client = new bridge.Publisher(this.#address, this.#credentials, channelOptions);
     const stream = client.Publish(metadata);
@@ -131,6 +193,7 @@ export class Publisher extends EventEmitter {
         }
         hasAcked = true;
         this.#unacked.shift();
+        this.#sent -= 1;
         if (ack.last_id) this.lastId = ack.last_id;
         for (const rejection of ack.rejected) this.emit('rejected', request.events[rejection.index], rejection);
         this.emit('change');
@@ -143,9 +206,9 @@ export class Publisher extends EventEmitter {
     });
     stream.on('error', () => {});  // 'status' comes too
 
-    for (const request of this.#unacked) stream.write(request);
     this.#stream = stream;
-    if (this.#closing) stream.end();
+    for (const request of this.#unacked) this.#send(request);
+    if (this.#isEnding) stream.end();
 
     const status = await new Promise((resolve) => stream.once('status', resolve));
     this.#stream = null;

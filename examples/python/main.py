@@ -38,12 +38,14 @@ def main():
         print(f"{address}: {reason}; again in {delay * 1000:.0f} ms", file=sys.stderr)
 
     publisher = Publisher(address, on_rejected=on_rejected, on_reconnect=on_reconnect, **credentials_and_token())
-    for line in sys.stdin:
-        topic, _, rest = line.rstrip("\n").partition("\t")
-        type_, _, data = rest.partition("\t")
-        publisher.publish(Event(topic=topic, type=type_, text=data))
-        published += 1
-    publisher.close()
+    try:
+        for line in sys.stdin:
+            topic, _, rest = line.rstrip("\n").partition("\t")
+            type_, _, data = rest.partition("\t")
+            publisher.publish(Event(topic=topic, type=type_, text=data))
+            published += 1
+    finally:
+        publisher.close()  # what came before a line that cannot be published is published
     print(f"{published} published, {rejected} rejected, last id {publisher.last_id or 'none'}")
 
 

@@ -56,6 +56,8 @@ class Model:
         connection = self._connect(call)
         try:
             for chunk in events_of(self._ask(connection, messages_of(call))):
+                if chunk.get("error"):  # it has failed after its 200; [DONE] may come all the same
+                    raise Failure(grpc.StatusCode.UNAVAILABLE, f"the model's API: {json.dumps(chunk['error'])}")
                 for choice in chunk.get("choices", []):
                     text = choice.get("delta", {}).get("content")
                     if not text:

@@ -3,30 +3,40 @@
 import collections
 import random
 import threading
+import traceback
 import uuid
 
 import grpc
 from google.protobuf import struct_pb2
 
 from bridge.v1 import publisher_pb2, publisher_pb2_grpc
-from publisher import CHANNEL_OPTIONS
+from publisher import CHANNEL_OPTIONS, EVENT_BYTES_MAX
 
 # Events of an answer that may wait for their ack; with more, its handler waits.
 WINDOW = 100
-# Of one request.
+# Of one request; an event that is larger has one of its own. So little is hardly ever more work than the bridge takes of one request.
 EVENTS_MAX = 1000
-BYTES_MAX = 1 << 20
+BYTES_MAX = 256 << 10
+# Of an end's message, as the bridge takes it.
+MESSAGE_BYTES_MAX = 1024
 
-# The pause before the next stream, in seconds: doubled for each that served nothing. Well below the bridge's calls.worker_grace.
+# The pause before the next stream, in seconds: doubled for each that served nothing, or ended because of what was sent on it. Well below the
+# bridge's calls.worker_grace.
 BACKOFF_MIN = 0.1
 BACKOFF_MAX = 2
 
 ABORTED = grpc.StatusCode.ABORTED.value[0]
 CANCELLED = grpc.StatusCode.CANCELLED.value[0]
 INTERNAL = grpc.StatusCode.INTERNAL.value[0]
+INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 NOT_FOUND = grpc.StatusCode.NOT_FOUND.value[0]
 OUT_OF_RANGE = grpc.StatusCode.OUT_OF_RANGE.value[0]
+RESOURCE_EXHAUSTED = grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE.value[0]
+
+# After a stream that ended so the next one may fare no better: another process has the same worker_id (ABORTED), or the bridge does not take what
+# is sent.
+LASTING = {grpc.StatusCode.ABORTED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 class Failure(Exception):
@@ -35,6 +45,11 @@ class Failure(Exception):
     def __init__(self, code, message):
         super().__init__(message)
         self.code = code.value[0]
+
+
+def shortened(message):
+    """As much of it as an end's message may have, cut between two characters."""
+    return message.encode(errors="replace")[:MESSAGE_BYTES_MAX].decode(errors="ignore")
 
 
 class Call:
@@ -63,7 +78,7 @@ class Call:
         self._sent = 0
         self._end = None  # set when the handler has returned
         self._end_request = None  # in which the end was sent: its ack says that the log has the whole answer
-        self._refusal = None  # why the bridge does not take the rest
+        self._refusal = None  # why the rest is not taken, by the bridge or by send
 
     @property
     def is_cancelled(self):
@@ -71,12 +86,22 @@ class Call:
             return self._is_cancelled
 
     def send(self, event):
-        """Adds an event (its topic and key unset), and waits while many have no ack. False: nobody wants the rest."""
+        """Adds a copy of an event (its topic and key unset), and waits while many have no ack.
+
+        False: nobody wants the rest; or the event is too large, which ends the call with INVALID_ARGUMENT.
+        """
+        copy = publisher_pb2.Event()
+        copy.CopyFrom(event)
         with self._changed:
             self._changed.wait_for(lambda: self._is_cancelled or len(self._unacked) < WINDOW)
             if self._is_cancelled:
                 return False
-            self._unacked.append(event)
+            if copy.ByteSize() > EVENT_BYTES_MAX:
+                # As the bridge refuses a smaller one: what came before stays, and the call ends with the reason.
+                self._refusal = (INVALID_ARGUMENT, f"the event has {copy.ByteSize()} bytes; at most {EVENT_BYTES_MAX}")
+                self._cancel()
+                return False
+            self._unacked.append(copy)
             self._changed.notify_all()
             return True
 
@@ -111,28 +136,31 @@ class Call:
     def _next_update(self, stream, request_id, room):
         """What there is to send on this stream, None for nothing. `room`: how many events and bytes."""
         events_left, bytes_left = room
-        is_end_due = self._end is not None and self._end_request is None
-        has_events = self._sent < self._next_index()
-        if self._stream is not stream or not (has_events or is_end_due) or (has_events and (events_left <= 0 or bytes_left <= 0)):
+        if self._stream is not stream:
             return None
         update = publisher_pb2.CallUpdate(call_id=self.call_id, attempt=self.attempt, first_index=self._sent)
-        while self._sent < self._next_index() and len(update.events) < events_left and bytes_left > 0:
+        while self._sent < self._next_index():
             event = self._unacked[self._sent - self._acked]
             bytes_left -= event.ByteSize()
+            is_first = events_left == EVENTS_MAX
+            if events_left == 0 or (bytes_left < 0 and not is_first):
+                break
+            events_left -= 1
             update.events.append(event)
             self._sent += 1
-        if is_end_due and self._sent == self._next_index():
+        if self._end is not None and not self._end_request and bytes_left > 0 and self._sent == self._next_index():
             update.end.CopyFrom(self._end)
             if self._refusal:
                 update.end.code, update.end.message = self._refusal
             self._end_request = request_id
-        return update
+        return update if update.events or update.HasField("end") else None
 
 
 class _Stream:
     def __init__(self, number):
         self.number = number
         self.rpc = None
+        self.status = None  # code and details, when it is done
         self.is_serve_due = True
         self.is_serving = False
         self.is_draining = False
@@ -147,9 +175,11 @@ class Worker:
     returns soon after call.send has returned False or call.wait_cancelled True.
     max_concurrent: the calls that it has at a time.
     credentials: those of the connection (grpc.ssl_channel_credentials); None for one without TLS.
-    token(): returns a token, and is called for each stream.
+    token(): returns a token, and is called for each stream. Where it raises, it is asked again later.
     on_reconnect(reason, delay_seconds): called before the worker connects again.
     on_rejected(name, message): the bridge does not let this worker serve a name.
+
+    What callbacks raise goes to standard error, and close raises it again; the worker goes on.
     """
 
     def __init__(self, address, handlers, *, max_concurrent=8, credentials=None, token=None, on_reconnect=None, on_rejected=None):
@@ -168,18 +198,24 @@ class Worker:
         self._calls = {}  # by id and attempt; those of which the log does not have all
         self._streams = []  # that are open, the newest last
         self._is_closing = False
+        self._failure = None  # the first thing that a callback has raised
 
-        self._thread = threading.Thread(target=self._keep_connected, daemon=True)
+        self._thread = threading.Thread(target=self._tell, args=(self._keep_connected,), daemon=True)
         self._thread.start()
 
     def close(self, timeout=None):
-        """Takes no more calls, and waits until those that it has are answered. False when that took too long."""
+        """Takes no more calls, and waits until those that it has are answered. False when that took too long.
+
+        Raises what a callback has raised.
+        """
         with self._changed:
             self._is_closing = True
             for stream in self._streams:
                 stream.is_serve_due = True
             self._changed.notify_all()
         self._thread.join(timeout)
+        if self._failure:
+            raise self._failure
         return not self._thread.is_alive()
 
     def _is_finished(self):
@@ -197,18 +233,39 @@ class Worker:
             reader.start()
             with self._changed:
                 self._changed.wait_for(lambda: stream.is_done or stream.is_draining)
-                # ABORTED: another process has the same worker_id.
-                was_good = stream.is_serving and not stream.is_draining and stream.rpc.code() != grpc.StatusCode.ABORTED
+                was_good = stream.is_serving and not stream.is_draining and stream.status[0] not in LASTING
                 delay = BACKOFF_MIN if was_good else min(2 * delay, BACKOFF_MAX)
                 jittered = delay * random.uniform(0.5, 1)
                 if stream.is_done and not self._is_finished():
-                    self._on_reconnect(f"{stream.rpc.code().name} {stream.rpc.details()}", jittered)
+                    code, details = stream.status
+                    self._tell(self._on_reconnect, f"{code.name} {details}", jittered)
                 if self._changed.wait_for(self._is_finished, timeout=jittered):
                     break
         with self._changed:
             self._changed.wait_for(lambda: not self._streams)
 
+    def _tell(self, callback, *arguments):
+        try:
+            callback(*arguments)
+        except Exception as error:
+            traceback.print_exc()
+            self._failure = self._failure or error
+
     def _read(self, stream):
+        try:
+            status = self._read_to_its_end(stream)
+        except Exception as error:  # token() has no token: as a bridge that is away
+            status = grpc.StatusCode.UNAVAILABLE, repr(error)
+        with self._changed:
+            stream.status = status
+            stream.is_done = True
+            self._streams.remove(stream)
+            if self._streams and any(call._stream is stream for call in self._calls.values()):
+                # The newest stream may not know of calls that this one was given last.
+                self._streams[-1].is_serve_due = True
+            self._changed.notify_all()
+
+    def _read_to_its_end(self, stream):
         token = self._token()
         metadata = [("authorization", f"Bearer {token}")] if token else []
         with self._channel() as channel:
@@ -221,14 +278,7 @@ class Worker:
                         self._changed.notify_all()
             except grpc.RpcError:
                 pass  # the call tells its status
-            rpc.code()  # waits for it
-            with self._changed:
-                self._streams.remove(stream)
-                stream.is_done = True
-                if self._streams and any(call._stream is stream for call in self._calls.values()):
-                    # The newest stream may not know of calls that this one was given last.
-                    self._streams[-1].is_serve_due = True
-                self._changed.notify_all()
+            return rpc.code(), rpc.details()
 
     def _channel(self):
         if self._credentials:
@@ -278,7 +328,7 @@ class Worker:
         stream.is_serving |= response.HasField("serving")
         stream.is_draining |= response.draining
         for rejection in response.serving.rejected:
-            self._on_rejected(self._names[rejection.index], rejection.message)
+            self._tell(self._on_rejected, self._names[rejection.index], rejection.message)
         for cancel in response.cancels:
             self._take_cancel(cancel)
         for ack in response.call_acks:
@@ -304,9 +354,9 @@ class Worker:
                 end.usage.CopyFrom(struct_pb2.Struct())
                 end.usage.update(usage)
         except Failure as failure:
-            end.code, end.message = failure.code, str(failure)
+            end.code, end.message = failure.code, shortened(str(failure))
         except Exception as error:  # a bug of the handler's ends its call only
-            end.code, end.message = INTERNAL, f"{type(error).__name__}: {error}"
+            end.code, end.message = INTERNAL, shortened(f"{type(error).__name__}: {error}")
         with self._changed:
             call._end = end
             self._changed.notify_all()
@@ -316,7 +366,7 @@ class Worker:
         call = self._calls.get(key)
         if not call:
             return
-        call._cancel()
+        self._tell(call._cancel)
         if cancel.reason == publisher_pb2.CallCancel.LOST:
             del self._calls[key]
 
@@ -328,7 +378,7 @@ class Worker:
         if ack.code in (ABORTED, NOT_FOUND):
             if stream is not self._streams[-1]:
                 return  # it is moving to the newest stream, which tells what becomes of it
-            call._cancel()
+            self._tell(call._cancel)
             del self._calls[key]
             return
         while call._acked < ack.next_index and call._unacked:
@@ -341,9 +391,15 @@ class Worker:
             call._rewind()
         if ack.code in (UNAVAILABLE, OUT_OF_RANGE):
             stream.rpc.cancel()  # what has no ack is sent again on the next stream, after a pause
+        elif ack.code == RESOURCE_EXHAUSTED and not call._is_cancelled:
+            # One request was too much work. An answer that is too large is told so again, until its cancel has come.
+            call._rewind()
         elif ack.code:
-            # Its next event is refused for good, and the bridge has dropped what stands behind it.
+            # Its next event, or its end, is refused for good, and the bridge has dropped what stands behind it. In an end that is refused once
+            # more, it is the usage that is not taken.
+            if call._refusal and call._end is not None and not call._unacked:
+                call._end.ClearField("usage")
             call._unacked.clear()
             call._rewind()
-            call._refusal = (ack.code, ack.message)
-            call._cancel()
+            call._refusal = (ack.code, shortened(ack.message))
+            self._tell(call._cancel)

@@ -59,11 +59,13 @@ async function begin(url, init) {
   return call;
 }
 
-// `body` is JSON where it is no text.
+const isPlain = (body) => typeof body === 'string' || Buffer.isBuffer(body);
+
+// `body` is JSON where it is neither text nor bytes.
 export const openCall = (bridge, body, { name = 'chat', query = '', headers = {} } = {}) => begin(`http://${bridge.http}/calls/${name}${query}`, {
   method: 'POST',
-  headers: { 'Content-Type': typeof body === 'string' ? 'text/plain' : 'application/json', ...headers },
-  body: typeof body === 'string' ? body : JSON.stringify(body),
+  headers: { 'Content-Type': isPlain(body) ? 'text/plain' : 'application/json', ...headers },
+  body: isPlain(body) ? body : JSON.stringify(body),
 });
 
 export const readCall = (url, lastId) => begin(url, { headers: lastId ? { 'Last-Event-ID': lastId } : {} });

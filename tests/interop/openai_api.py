@@ -1,7 +1,7 @@
 """A stand-in for an OpenAI-compatible API: POST /v1/chat/completions with stream: true, a token every few milliseconds, and what it has generated.
 
 Prints its base URL. The last message says what it does: "tokens N", "silence" (no token at all), "fail STATUS", "break" (the connection ends after a
-few tokens). GET /count: {"generated": N, "open": N}.
+few tokens), "error" (it says so after a few tokens, and then [DONE]). GET /count: {"generated": N, "open": N}.
 """
 
 import json
@@ -64,7 +64,10 @@ class Handler(BaseHTTPRequestHandler):
         if what == "break":
             self.close_connection = True
             return
-        self._say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        if what == "error":
+            self._say({"error": {"message": "overloaded"}})
+        else:
+            self._say({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         self._say({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": tokens}})
         self._write(b"data: [DONE]\n\n")
         self._write(b"")

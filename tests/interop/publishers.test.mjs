@@ -7,38 +7,15 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { after, describe, test } from 'node:test';
 
-import { bridgeBinary, eventually, repository, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
+import { bridgeBinary, eventually, start, startBridge, startProxy, subscribe, take } from '../support/bridge.mjs';
 import { whyNoGo } from './go.mjs';
-import { preparePython } from './python.mjs';
+import { publishersIn } from './publishing.mjs';
 
 const scratch = mkdtempSync(path.join(tmpdir(), 'publishers-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
-const examples = path.join(repository, 'examples');
+const languages = publishersIn(scratch);
 const run = (program, args, options) => execFileSync(program, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], ...options });
-
-function prepareNode() {
-  return { command: [process.execPath, 'main.js'], cwd: path.join(examples, 'node') };
-}
-
-function prepareInPython() {
-  const { python, env } = preparePython(scratch);
-  return { command: [python, 'main.py'], cwd: path.join(examples, 'python'), env };
-}
-
-function prepareGo() {
-  const cwd = path.join(examples, 'go');
-  const binary = path.join(scratch, 'publisher');
-  run('go', ['generate', './...'], { cwd });
-  run('go', ['build', '-o', binary, '.'], { cwd });
-  return { command: [binary], cwd };
-}
-
-const languages = [
-  { name: 'Node.js, @grpc/grpc-js', prepare: prepareNode },
-  { name: 'Python, grpcio', prepare: prepareInPython },
-  { name: 'Go, google.golang.org/grpc', prepare: prepareGo, skip: whyNoGo() },
-];
 
 // Starts the example and writes `lines` to it, which may come one by one. `whenEnded` resolves with what it wrote.
 function startExample({ command: [program, ...args], cwd, env = process.env }, address, lines, moreEnv = {}) {
@@ -175,5 +152,18 @@ for (const { name, prepare, skip } of languages) {
       assert.match(errors, /signature is wrong/);
       await bridge.stop();
     });
+
+    // Node.js' and Python's own input takes care of it.
+    if (name.startsWith('Go')) {
+      test('ends at a line that is not UTF-8, when what came before it is published', async () => {
+        const bridge = await startBridge();
+        const lines = [lineOf(1), Buffer.from('orders.1\tupdate\tcaf\xe9\n', 'latin1')];
+        const { code, errors } = await startExample(example, bridge.grpc, lines).whenEnded;
+        assert.notEqual(code, 0);
+        assert.match(errors, /UTF-8/);
+        assert.match(await metrics(bridge), /events_accepted_total 1/);
+        await bridge.stop();
+      });
+    }
   });
 }

@@ -70,6 +70,22 @@ for (const { name, launch } of languages) {
       await bridge.stop();
     });
 
+    test('a prompt that is not UTF-8 disturbs no other call', async () => {
+      const bridge = await startBridge();
+      const proxy = await startProxy(bridge.grpc);
+      const worker = await startWorker(bridge, { target: proxy.address, tokenRate: 100 });
+      const other = await openCall(bridge, { prompt: 'a long story' });
+      await other.tokens(3);
+      const connections = proxy.accepted;
+      const { status, code } = await (await openCall(bridge, Buffer.from([0xff]))).end;
+      assert.ok(status === 'ok' || (status === 'failed' && code === 3), `${status}, ${code}`);
+      assert.equal((await other.end).status, 'ok');
+      assert.equal(proxy.accepted, connections, 'its stream was ended');
+      assert.equal(await stopWorker(worker), 0, worker.output);
+      await proxy.stop();
+      await bridge.stop();
+    });
+
     test('stops at once when its call is cancelled, and tells what it took until then', async (t) => {
       const bridge = await startBridge();
       const worker = await startWorker(bridge, { tokenRate: 50 });
@@ -358,7 +374,7 @@ describe('a worker in front of an OpenAI-compatible API', () => {
     await stop();
   });
 
-  test('an API that fails is tried once more, and then told; one that breaks off is told', async () => {
+  test('an API that fails is tried once more, and then told; one that breaks off, or fails after its 200, is told', async () => {
     const { bridge, stop } = await startAll({ 'calls.max_attempts': '2', 'calls.queue_timeout': '2s' });
     const failed = await (await openCall(bridge, { prompt: 'fail 503' })).end;
     assert.ok(['failed', 'worker_lost', 'no_worker'].includes(failed.status), JSON.stringify(failed));
@@ -366,9 +382,13 @@ describe('a worker in front of an OpenAI-compatible API', () => {
     assert.equal(refused.status, 'failed');
     assert.equal(refused.code, 9);
     assert.match(refused.message, /said 401.*no capacity/);
-    const broken = await openCall(bridge, { prompt: 'break' });
-    assert.equal((await broken.end).status, 'failed');
-    assert.equal(broken.count, 5);
+    for (const prompt of ['break', 'error']) {
+      const broken = await openCall(bridge, { prompt });
+      const { status, code, message } = await broken.end;
+      assert.deepEqual([status, code], ['failed', 14]);
+      assert.match(message, prompt === 'error' ? /overloaded/ : /IncompleteRead/);
+      assert.equal(broken.count, 5);
+    }
     await stop();
   });
 });

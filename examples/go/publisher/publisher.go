@@ -2,11 +2,15 @@
 package publisher
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,9 +20,16 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"grpc-sse-bridge/examples/go/bridgev1"
 )
+
+// EventBytesMax is the size of the largest event that Publish takes, well below the bridge's grpc.max_request_bytes.
+const EventBytesMax = 1 << 20
+
+// ErrClosed is what Publish returns after Close.
+var ErrClosed = errors.New("publish: the publisher is closed")
 
 // Options are those of New. All may be left out.
 type Options struct {
@@ -26,7 +37,8 @@ type Options struct {
 	Window int
 	// Credentials are those of the connection, TLS with or without a certificate of the client's own. Default: no TLS.
 	Credentials credentials.TransportCredentials
-	// Token returns a token. It is called for each stream, so that a new one follows one that has expired.
+	// Token returns a token. It is called for each stream, so that a new one follows one that has expired, and later
+	// again where it returns an error.
 	Token func() (string, error)
 	// OnRejected is called for an event that the bridge does not accept, OnReconnect before the publisher connects
 	// again. Both are called on the publisher's goroutine.
@@ -37,19 +49,20 @@ type Options struct {
 // Publisher keeps each event until its ack.
 //
 // When the stream ends, what is not acked is sent again on the next one, in the same order and with the same
-// idempotency keys: what the bridge already has, it does not take twice.
+// idempotency keys: what the bridge already has, it does not take twice. Ephemeral events, which have no key, are sent once.
 type Publisher struct {
 	address string
 	options Options
-	events  chan *bridgev1.Event // closed by Close
-	ended   chan struct{}        // closed when keepConnected returns
-	err     error                // read after ended
+	events  chan *bridgev1.Event
+	closing chan struct{} // closed by Close
+	close   sync.Once
+	ended   chan struct{} // closed when keepConnected returns
+	err     error         // read after ended
 
 	// Of the goroutine of keepConnected.
 	run        string // makes the idempotency keys of this publisher its own
 	published  int
 	unacked    []*bridgev1.PublishRequest
-	isClosing  bool
 	shownToken string
 	lastID     string
 }
@@ -72,6 +85,7 @@ func New(address string, options Options) *Publisher {
 		address: address,
 		options: options,
 		events:  make(chan *bridgev1.Event),
+		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 		run:     rand.Text(),
 	}
@@ -82,14 +96,27 @@ func New(address string, options Options) *Publisher {
 	return p
 }
 
-// Publish takes an event; it waits while the window is full or no stream is open. Any goroutine may call it, but none
-// after Close.
+// Publish takes a copy of an event; it waits while the window is full or no stream is open. It returns an error for an
+// event that cannot be sent: one that is larger than EventBytesMax, or has a string that is not UTF-8. Any goroutine may
+// call it.
 func (p *Publisher) Publish(ctx context.Context, event *bridgev1.Event) error {
+	encoded, err := proto.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("publish: event on %q: %w", event.GetTopic(), err)
+	}
+	if len(encoded) > EventBytesMax {
+		return fmt.Errorf("publish: event on %q: %d bytes; at most %d", event.GetTopic(), len(encoded), EventBytesMax)
+	}
+	if p.isClosing() {
+		return ErrClosed
+	}
 	select {
-	case p.events <- event:
+	case p.events <- proto.CloneOf(event):
 		return nil
+	case <-p.closing:
+		return ErrClosed
 	case <-p.ended:
-		return p.err
+		return cmp.Or(p.err, ErrClosed)
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -97,7 +124,7 @@ func (p *Publisher) Publish(ctx context.Context, event *bridgev1.Event) error {
 
 // Close waits for the ack of everything that was published.
 func (p *Publisher) Close() error {
-	close(p.events)
+	p.close.Do(func() { close(p.closing) })
 	<-p.ended
 	return p.err
 }
@@ -108,26 +135,58 @@ func (p *Publisher) LastID() string { return p.lastID }
 func (p *Publisher) keepConnected() error {
 	for failures := 0; ; failures++ {
 		end := p.streamToItsEnd()
-		if p.isClosing && len(p.unacked) == 0 {
+		// What was sent is sent again, but for what is to be delivered at most once.
+		p.unacked = slices.DeleteFunc(p.unacked, func(request *bridgev1.PublishRequest) bool {
+			return request.GetEvents()[0].GetEphemeral()
+		})
+		if p.isDone() {
 			return nil
 		}
-		switch status.Code(end.reason) {
+		code := status.Code(end.reason)
+		switch code {
 		// Sending the same again is no use. Every other end of a stream is followed by a new one.
-		case codes.InvalidArgument, codes.ResourceExhausted, codes.PermissionDenied, codes.Unimplemented:
+		case codes.InvalidArgument, codes.PermissionDenied, codes.Unimplemented:
 			return fmt.Errorf("publish: %w", end.reason)
 		case codes.Unauthenticated:
 			// A token that was refused, because it has expired or for another reason, is not tried again.
-			if token, err := p.token(); err != nil || token == p.shownToken {
+			if token, err := p.token(); err == nil && token == p.shownToken {
 				return fmt.Errorf("publish: %w", end.reason)
 			}
 		}
-		if end.hasAcked {
+		// ResourceExhausted may be about what was sent, which is sent again.
+		if end.hasAcked && code != codes.ResourceExhausted {
 			failures = 0
 		}
 		backoff := min(30*time.Second, 100*time.Millisecond<<min(failures, 10))
 		delay := max(end.retryAfter, time.Duration(float64(backoff)*(0.5+mathrand.Float64())))
 		p.options.OnReconnect(end.reason, delay)
-		time.Sleep(delay)
+		p.wait(delay)
+		if p.isDone() {
+			return nil
+		}
+	}
+}
+
+func (p *Publisher) isClosing() bool {
+	select {
+	case <-p.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *Publisher) isDone() bool { return len(p.unacked) == 0 && p.isClosing() }
+
+// wait returns after a while, and at Close where there is nothing to be sent again.
+func (p *Publisher) wait(delay time.Duration) {
+	closing := p.closing
+	if len(p.unacked) > 0 {
+		closing = nil
+	}
+	select {
+	case <-time.After(delay):
+	case <-closing:
 	}
 }
 
@@ -176,12 +235,10 @@ func (p *Publisher) streamToItsEnd() streamEnd {
 		_ = stream.Send(request)
 	}
 	events := p.events
+	closing := p.closing
 	stopSending := func() {
-		events = nil
+		events, closing = nil, nil
 		_ = stream.CloseSend()
-	}
-	if p.isClosing {
-		stopSending()
 	}
 	var end streamEnd
 	for {
@@ -190,12 +247,9 @@ func (p *Publisher) streamToItsEnd() streamEnd {
 			accepting = nil
 		}
 		select {
-		case event, ok := <-accepting:
-			if !ok {
-				p.isClosing = true
-				stopSending()
-				continue
-			}
+		case <-closing:
+			stopSending()
+		case event := <-accepting:
 			request := p.newRequest(event)
 			p.unacked = append(p.unacked, request)
 			_ = stream.Send(request)
@@ -214,7 +268,7 @@ func (p *Publisher) streamToItsEnd() streamEnd {
 				p.take(ack)
 				end.hasAcked = true
 			}
-			if response.GetDraining() && events != nil {
+			if response.GetDraining() && closing != nil {
 				// Nothing more on this stream: it is read to its end, so that everything on it is acked before the next
 				// stream goes on.
 				stopSending()
@@ -246,7 +300,7 @@ func (p *Publisher) receive(stream grpc.BidiStreamingClient[bridgev1.PublishRequ
 func (p *Publisher) newRequest(event *bridgev1.Event) *bridgev1.PublishRequest {
 	p.published++
 	number := strconv.Itoa(p.published)
-	if event.IdempotencyKey == "" {
+	if event.IdempotencyKey == "" && !event.Ephemeral {
 		event.IdempotencyKey = p.run + "-" + number
 	}
 	return &bridgev1.PublishRequest{RequestId: number, Events: []*bridgev1.Event{event}}
