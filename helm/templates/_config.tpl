@@ -21,6 +21,9 @@ http:
   {{- with .Values.trustedProxies }}
   trusted_proxies: {{ toJson . }}
   {{- end }}
+  {{- with include "bridge.idleTimeout" . }}
+  idle_timeout: {{ . }}
+  {{- end }}
   {{- include "bridge.ownTls" (dict "root" . "side" "http") | nindent 2 }}
 grpc:
   address: 0.0.0.0:9090
@@ -85,9 +88,16 @@ log:
 log:
   disk:
     path: /var/lib/sse-bridge/log
-    max_bytes: {{ mulf (include "bridge.bytes" .disk.size | float64) 0.3 | int64 }}
+    {{- $volume := include "bridge.bytes" .disk.size | float64 }}
+    {{- $calls := include "bridge.callsDiskBytes" ($.Values.config | default dict) | float64 }}
+    max_bytes: {{ max 1048576 (divf (subf (mulf $volume 0.9) $calls) 3 | int64) }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* What the file of the calls may take, which is up to three times what it keeps: twice calls.log.max_bytes. Asked of a configuration. */}}
+{{- define "bridge.callsDiskBytes" -}}
+{{- mul (include "bridge.bytes" (((.calls | default dict).log | default dict).max_bytes | default "512MiB") | int64) 6 }}
 {{- end }}
 
 {{- define "bridge.ownAuth" -}}

@@ -14,9 +14,10 @@ traefik.ingress.kubernetes.io/router.tls: "true"
 
 {{- define "bridge.nginxPreset" -}}
 {{- $hasTls := include "bridge.hasTls" (index .config .side) }}
-# Longer than the heartbeat of event streams, and than publishers are silent.
-nginx.ingress.kubernetes.io/proxy-read-timeout: "3600"
-nginx.ingress.kubernetes.io/proxy-send-timeout: "3600"
+{{- $timeout := ternary (include "bridge.quietSeconds" .config.http) "3600" (eq .side "http") }}
+# Event streams say something at each heartbeat, so that a pod which hangs is given up; publishers may be silent.
+nginx.ingress.kubernetes.io/proxy-read-timeout: {{ $timeout | quote }}
+nginx.ingress.kubernetes.io/proxy-send-timeout: {{ $timeout | quote }}
 # A pod that is gone is found out soon, and another one asked: an EventSource takes a 502 or 504 as final.
 nginx.ingress.kubernetes.io/proxy-connect-timeout: "2"
 nginx.ingress.kubernetes.io/proxy-next-upstream: error timeout
@@ -38,8 +39,9 @@ nginx.ingress.kubernetes.io/proxy-body-size: "0"
 {{- $hasTls := include "bridge.hasTls" (index .config .side) }}
 alb.ingress.kubernetes.io/target-type: ip
 alb.ingress.kubernetes.io/listen-ports: {{ ternary `[{"HTTPS": 443}]` `[{"HTTP": 80}]` (ne (index .Values.ingress .side).tlsSecret "") | squote }}
-# Longer than the heartbeat of event streams, and than publishers are silent.
-alb.ingress.kubernetes.io/load-balancer-attributes: idle_timeout.timeout_seconds=3600
+{{- $timeout := ternary (include "bridge.quietSeconds" .config.http) "3600" (eq .side "http") }}
+# Event streams say something at each heartbeat; publishers may be silent.
+alb.ingress.kubernetes.io/load-balancer-attributes: idle_timeout.timeout_seconds={{ $timeout }}
 alb.ingress.kubernetes.io/target-group-attributes: deregistration_delay.timeout_seconds={{ include "bridge.drainSeconds" .config }}
 {{- if $hasTls }}
 alb.ingress.kubernetes.io/backend-protocol: HTTPS
@@ -52,5 +54,23 @@ alb.ingress.kubernetes.io/healthcheck-path: /readyz
 alb.ingress.kubernetes.io/backend-protocol-version: GRPC
 alb.ingress.kubernetes.io/healthcheck-path: /grpc.health.v1.Health/Check
 alb.ingress.kubernetes.io/success-codes: "0"
+{{- end }}
+{{- end }}
+
+{{/* For how many seconds a front need not see a byte of an event stream: four heartbeats of the section http, at least 60. */}}
+{{- define "bridge.quietSeconds" -}}
+{{- min 3600 (max 60 (mulf (include "bridge.seconds" (.heartbeat | default "15s") | float64) 4 | ceil | int)) }}
+{{- end }}
+
+{{/*
+How long the bridge keeps a connection that waits for its next request: longer than the preset's front does, which would else send a request on one
+that is being closed, and answer it with 502. Empty without a preset.
+*/}}
+{{- define "bridge.idleTimeout" -}}
+{{- if and .Values.ingress.preset .Values.ingress.http.enabled }}
+{{- $quiet := (.Values.config | default dict).http | default dict | include "bridge.quietSeconds" | int }}
+{{- /* Of ingress-nginx and Traefik: what they do by themselves (upstream-keepalive-timeout, idleConnTimeout). */}}
+{{- $front := get (dict "alb" $quiet "nginx" 60 "traefik" 90) .Values.ingress.preset }}
+{{- printf "%ds" (min 3600 (add $front 15)) }}
 {{- end }}
 {{- end }}

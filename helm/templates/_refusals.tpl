@@ -51,8 +51,14 @@
 {{- end }}
 {{- if and $disk.path $disk.max_bytes }}
 {{- $volume := include "bridge.bytes" .Values.log.disk.size | int64 }}
-{{- if gt (mul (include "bridge.bytes" $disk.max_bytes | int64) 3) $volume }}
-{{- fail (printf "log.disk.size: %s is too small: the log's file takes up to three times config.log.disk.max_bytes, which is %v" .Values.log.disk.size $disk.max_bytes) }}
+{{- $events := mul (include "bridge.bytes" $disk.max_bytes | int64) 3 }}
+{{- $calls := include "bridge.callsDiskBytes" .config | int64 }}
+{{- if gt (add $events $calls) $volume }}
+{{- fail (printf "log.disk.size: %s is too small: the log's file takes up to three times config.log.disk.max_bytes, which is %v, and that of calls six times config.calls.log.max_bytes, together %d bytes" .Values.log.disk.size $disk.max_bytes (add $events $calls)) }}
+{{- end }}
+{{- $given := ((.Values.config | default dict).log | default dict).disk | default dict }}
+{{- if and (not $given.max_bytes) (lt (mul $events 10) $volume) }}
+{{- fail (printf "log.disk.size: %s is too small: the file of calls takes up to %d bytes of it, six times config.calls.log.max_bytes, and leaves nearly nothing to events: write more, or lower that key" .Values.log.disk.size $calls) }}
 {{- end }}
 {{- end }}
 {{- range list "delay" "window" }}
@@ -107,6 +113,12 @@
 {{- $route := index $.Values.gateway $side }}
 {{- if and $route.enabled (not ($route.parentRefs | default $.Values.gateway.parentRefs)) }}
 {{- fail (printf "gateway.%s.enabled: a route belongs to a Gateway: name it in gateway.parentRefs" $side) }}
+{{- end }}
+{{- end }}
+{{- $isGrpcClosed := and .Values.networkPolicy.enabled (eq (toJson .Values.networkPolicy.grpc.from) `[{"podSelector":{}}]`) }}
+{{- range list "ingress" "gateway" }}
+{{- if and (index $.Values .).grpc.enabled $isGrpcClosed }}
+{{- fail (printf "%s.grpc.enabled: the network policy lets pods of the release's namespace alone reach the gRPC port: name where publishers come from in networkPolicy.grpc.from" .) }}
 {{- end }}
 {{- end }}
 {{- $isAdminClosed := and .Values.networkPolicy.enabled (not .Values.networkPolicy.admin.from) }}

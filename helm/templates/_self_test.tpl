@@ -12,7 +12,7 @@ trust. Empty where it could not get in.
 {{- $config := include "bridge.config" . | fromYaml }}
 {{- $credentials := include "bridge.testCredentials" (dict "root" . "auth" ($config.auth | default dict)) }}
 {{- $asksForCertificates := or ($config.http.tls | default dict).client_ca_file ($config.grpc.tls | default dict).client_ca_file }}
-{{- if and .Values.test.enabled $credentials (not $asksForCertificates) }}
+{{- if and .Values.test.enabled $credentials (not $asksForCertificates) (include "bridge.testTrusts" .) }}
 {{- $parts := $credentials | fromYaml }}
 {{- with include "bridge.testCa" (dict "root" . "config" $config) | fromYaml }}
 {{- $_ := set $parts "args" (concat $parts.args .args) }}
@@ -46,9 +46,29 @@ volumes: [{{ toJson $volume }}]
 {{- end }}
 {{- end }}
 
+{{/*
+"true" where the pod can trust the certificates of cert-manager: each has the Service's name, by which the pod asks, and one authority has signed both.
+*/}}
+{{- define "bridge.testTrusts" -}}
+{{- $distrusted := list }}
+{{- $issuers := list }}
+{{- range $side := list "http" "grpc" }}
+{{- with (index $.Values.tls $side).certManager }}
+{{- if .enabled }}
+{{- $name := printf "%s-%s.%s.svc" (include "bridge.fullname" $) $side $.Release.Namespace }}
+{{- if not (or .serviceNames (has $name .dnsNames)) }}{{ $distrusted = append $distrusted $side }}{{ end }}
+{{- $issuers = append $issuers (printf "%s/%s" .issuer.kind .issuer.name) | uniq }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if not (or $distrusted (and (gt (len $issuers) 1) (not .Values.test.ca.existingSecret))) }}true{{ end }}
+{{- end }}
+
 {{- define "bridge.testCa" -}}
 {{- $hasTls := or (include "bridge.hasTls" .config.http) (include "bridge.hasTls" .config.grpc) }}
 {{- $secret := .root.Values.test.ca.existingSecret }}
+{{- /* Some issuers of cert-manager tell no authority: then the pod starts and says which file is missing. */}}
+{{- $isOptional := not $secret }}
 {{- range list "grpc" "http" }}
 {{- if and (index $.root.Values.tls .).certManager.enabled (not $.root.Values.test.ca.existingSecret) }}
 {{- $secret = include "bridge.tlsSecret" (dict "root" $.root "side" .) }}
@@ -56,6 +76,6 @@ volumes: [{{ toJson $volume }}]
 {{- end }}
 {{- if and $hasTls $secret }}
 args: [--ca-file, /etc/sse-bridge/ca/ca.crt]
-volumes: [{name: ca, secret: {{ $secret | quote }}, items: [{key: {{ .root.Values.test.ca.key | quote }}, path: ca.crt}]}]
+volumes: [{name: ca, secret: {{ $secret | quote }}, optional: {{ $isOptional }}, items: [{key: {{ .root.Values.test.ca.key | quote }}, path: ca.crt}]}]
 {{- end }}
 {{- end }}

@@ -1,11 +1,45 @@
 """What the chart's objects say of each other and of the bridge's configuration agrees, in every case."""
 
 import functools
+import re
 import unittest
 
 import chart
 
 SIDES = ("http", "grpc", "admin")
+MIB = 1 << 20
+IDEMPOTENCY_KEY_BYTES = 45
+DEFAULTS = dict(re.findall(r"^\| `([a-z_.]+)` \| `([^`]*)` \|", (chart.ROOT / "docs/configuration.md").read_text("utf-8"), re.MULTILINE))
+
+
+def size(text):
+    """Of a size as the bridge or Kubernetes writes it: 64MiB, 3Gi."""
+    number, unit = re.fullmatch(r"([0-9.]+)([KMGT]?)(?:i?B?)", str(text)).groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit or " "))
+
+
+def memory_bounds(configuration):
+    """What a bridge with this configuration holds at most, in the order of the table of docs/operations.md: [(key, bytes)]."""
+
+    def value(key):
+        found = configuration
+        for part in key.split("."):
+            found = found.get(part, {}) if isinstance(found, dict) else {}
+        return size(found or DEFAULTS[key])
+
+    in_flight = value("grpc.max_bytes_in_flight_total")
+    return [
+        ("`log.history.max_bytes`", value("log.history.max_bytes")),
+        ("`calls.log.max_bytes`", value("calls.log.max_bytes") * 3 // 2),
+        ("`log.idempotency_keys_max`", value("log.idempotency_keys_max") * IDEMPOTENCY_KEY_BYTES),
+        ("`grpc.max_bytes_in_flight_total`", in_flight * 5 // 4),
+        ("the same, and 64 MiB", in_flight + 64 * MIB),
+        ("`calls.max_bytes_in_flight`", value("calls.max_bytes_in_flight")),
+        ("`http.max_pinned_bytes`", value("http.max_pinned_bytes")),
+        ("`limits.pattern_bytes`", value("limits.pattern_bytes")),
+        ("no key", 64 * MIB),
+        ("no key", 64 * MIB),
+    ]
 
 
 def matches(selector, labels):
@@ -156,7 +190,10 @@ class Agreement(unittest.TestCase):
         log = manifests.configuration["log"]["disk"]
         self.assertEqual(log["path"].rpartition("/")[0], mount["mountPath"])
         self.assertEqual(claim["spec"]["resources"]["requests"]["storage"], "100Gi")
-        self.assertLess(3 * log["max_bytes"], 100 << 30)
+        # A tenth of the volume is left to the file system.
+        self.assertAlmostEqual(3 * log["max_bytes"] + 3 * 2 * (512 << 20), 90 << 30, delta=10)
+        few_calls = chart.render({"log": {"disk": {"enabled": True, "size": "1Gi"}}, "config": {"calls": {"log": {"max_bytes": "10MiB"}}}})
+        self.assertAlmostEqual(3 * few_calls.configuration["log"]["disk"]["max_bytes"] + (60 << 20), 0.9 * (1 << 30), delta=10)
         again = chart.render({"log": {"disk": {"enabled": True, "existingClaim": "kept"}}})
         self.assertNotIn("volumeClaimTemplates", again.workload["spec"])
         self.assertIn({"name": "log", "persistentVolumeClaim": {"claimName": "kept"}}, again.pod["volumes"])
@@ -164,6 +201,24 @@ class Agreement(unittest.TestCase):
     def test_a_budget_is_there_where_more_than_one_pod_is(self):
         budgets = {case: len(chart.rendered(case).all("PodDisruptionBudget")) for case in chart.CASES}
         self.assertEqual({case for case, count in budgets.items() if count}, {"alb", "calls", "everything-on", "jetstream-ha"})
+
+    @in_every_case
+    def test_the_memory_holds_what_the_configuration_bounds(self, manifests):
+        bounds = sum(most for _, most in memory_bounds(manifests.configuration))
+        # What the allocator has not given back, and streams.
+        self.assertGreater(size(manifests.container["resources"]["limits"]["memory"]), 1.2 * bounds)
+
+    def test_the_page_about_operations_has_these_bounds(self):
+        page = (chart.ROOT / "docs/operations.md").read_text("utf-8")
+        bounds = memory_bounds({})
+        rows = re.findall(r"^\| (.*?) \| ([0-9]+) MiB \|", page, re.MULTILINE)
+        self.assertEqual(rows, [(key, str(round(most / MIB))) for key, most in bounds])
+        self.assertIn(f"That is {sum(most for _, most in bounds) / MIB:,.0f} MiB", page)
+
+    def test_the_memory_of_the_compose_file_holds_what_its_configuration_bounds(self):
+        bounds = memory_bounds(chart.read_yaml((chart.ROOT / "deploy/compose/bridge.yaml").read_text("utf-8")))
+        (limit,) = re.findall(r"^  mem_limit: (\d+)g$", (chart.ROOT / "docker-compose.yml").read_text("utf-8"), re.MULTILINE)
+        self.assertGreater(int(limit) << 30, 1.2 * sum(most for _, most in bounds))
 
     @in_every_case
     def test_pods_can_neither_write_nor_speak_to_the_api(self, manifests):
@@ -183,18 +238,28 @@ class Ingress(unittest.TestCase):
     def test_nginx_passes_streams_on(self):
         browsers = self.annotations("ingress-nginx", "http")
         self.assertEqual(browsers["nginx.ingress.kubernetes.io/proxy-buffering"], "off")
-        self.assertGreater(int(browsers["nginx.ingress.kubernetes.io/proxy-read-timeout"]), 15)
+        self.assertEqual(browsers["nginx.ingress.kubernetes.io/proxy-read-timeout"], "60")
         self.assertEqual(browsers["cert-manager.io/cluster-issuer"], "letsencrypt")
         publishers = self.annotations("ingress-nginx", "grpc")
         self.assertEqual(publishers["nginx.ingress.kubernetes.io/backend-protocol"], "GRPC")
         self.assertEqual(publishers["nginx.ingress.kubernetes.io/proxy-body-size"], "0")
+        self.assertEqual(publishers["nginx.ingress.kubernetes.io/proxy-read-timeout"], "3600")
+
+    def test_a_front_waits_for_four_heartbeats(self):
+        for heartbeat, seconds in (("100ms", 60), ("15s", 60), ("15100ms", 61), ("1m30s", 360), ("1h", 3600), ("${HEARTBEAT}", 60)):
+            with self.subTest(heartbeat):
+                values = {"preset": "nginx", "http": {"enabled": True}}
+                manifests = chart.render({"ingress": values, "config": {"http": {"heartbeat": heartbeat}}})
+                annotations = manifests.one("Ingress")["metadata"]["annotations"]
+                for name in ("read", "send"):
+                    self.assertEqual(annotations[f"nginx.ingress.kubernetes.io/proxy-{name}-timeout"], str(seconds))
 
     def test_traefik_is_told_on_the_service_how_to_speak(self):
         manifests = chart.rendered("everything-on")
         for side in ("http", "grpc"):
             annotations = manifests.one("Service", f"push-{side}")["metadata"]["annotations"]
             self.assertEqual(annotations["traefik.ingress.kubernetes.io/service.serversscheme"], "https")
-        plain = chart.render({"ingress": {"preset": "traefik", "grpc": {"enabled": True}}})
+        plain = chart.render({"ingress": {"preset": "traefik", "grpc": {"enabled": True}}, "networkPolicy": {"enabled": False}})
         annotations = plain.one("Service", f"{plain.name}-grpc")["metadata"]["annotations"]
         self.assertEqual(annotations["traefik.ingress.kubernetes.io/service.serversscheme"], "h2c")
 
@@ -205,10 +270,29 @@ class Ingress(unittest.TestCase):
         self.assertEqual(annotations["alb.ingress.kubernetes.io/target-group-attributes"], "deregistration_delay.timeout_seconds=25")
         self.assertEqual(self.annotations("alb", "grpc")["alb.ingress.kubernetes.io/backend-protocol-version"], "GRPC")
 
+    def test_the_bridge_keeps_connections_for_longer_than_a_load_balancer_of_aws(self):
+        alb = {"ingress": {"preset": "alb", "http": {"enabled": True}, "grpc": {"enabled": True}}, "networkPolicy": {"enabled": False}}
+        for heartbeat, idle, kept in (("15s", 60, "75s"), ("30s", 120, "135s")):
+            manifests = chart.render({**alb, "config": {"http": {"heartbeat": heartbeat}}})
+            for side, seconds in (("http", idle), ("grpc", 3600)):
+                annotations = manifests.one("Ingress", f"{manifests.name}-{side}")["metadata"]["annotations"]
+                attributes = annotations["alb.ingress.kubernetes.io/load-balancer-attributes"]
+                self.assertEqual(attributes, f"idle_timeout.timeout_seconds={seconds}")
+            self.assertEqual(manifests.configuration["http"]["idle_timeout"], kept)
+        own = chart.render({**alb, "config": {"http": {"idle_timeout": "2m"}}})
+        self.assertEqual(own.configuration["http"]["idle_timeout"], "2m")
+        publishers_alone = chart.render({**alb, "ingress": {"preset": "alb", "grpc": {"enabled": True}}})
+        self.assertNotIn("idle_timeout", publishers_alone.configuration["http"])
+
+    def test_the_bridge_keeps_connections_for_longer_than_other_controllers(self):
+        for preset, kept in (("nginx", "75s"), ("traefik", "105s")):
+            manifests = chart.render({"ingress": {"preset": preset, "http": {"enabled": True}}})
+            self.assertEqual(manifests.configuration["http"]["idle_timeout"], kept)
+
     def test_the_presets_can_be_overridden(self):
         name = "nginx.ingress.kubernetes.io/proxy-read-timeout"
-        manifests = chart.render({"ingress": {"preset": "nginx", "http": {"enabled": True, "annotations": {name: "60"}}}})
-        self.assertEqual(manifests.one("Ingress")["metadata"]["annotations"][name], "60")
+        manifests = chart.render({"ingress": {"preset": "nginx", "http": {"enabled": True, "annotations": {name: "90"}}}})
+        self.assertEqual(manifests.one("Ingress")["metadata"]["annotations"][name], "90")
 
     def test_an_event_stream_has_no_timeout_in_a_gateway(self):
         (rule,) = chart.rendered("gateway-api").one("HTTPRoute")["spec"]["rules"]

@@ -83,6 +83,16 @@ class Metrics(unittest.TestCase):
                 self.assertIn("SELECTOR", rule["expr"])
                 self.assert_told(rule["expr"].replace("SELECTOR,", "").replace("SELECTOR", ""))
 
+    def test_the_page_about_metrics_has_the_alerts_as_they_are(self):
+        page = (chart.ROOT / "docs/metrics.md").read_text("utf-8")
+        rows = dict(re.findall(r"^\| `(SseBridge\w+)` \| (.*?) \|(?= [^|]* \|$)", page, re.MULTILINE))
+        rules = chart.read_yaml((chart.CHART / "alerts.yaml").read_text("utf-8"))
+        self.assertEqual(list(rows), [rule["alert"] for rule in rules])
+        for rule in rules:
+            expression = re.sub(r"\bup\{SELECTOR\}", 'up{job="sse-bridge"}', rule["expr"]).replace("{SELECTOR}", "").replace("SELECTOR,", "")
+            lasting = f", for {rule['for']}".replace("m", " min") if "for" in rule else ""
+            self.assertEqual(rows[rule["alert"]].replace("\\|", "|"), f"`{expression.strip()}`{lasting}")
+
     def test_the_dashboard_asks_for_what_the_bridge_tells(self):
         targets = [target for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
         self.assertGreater(len(targets), 30)
@@ -120,6 +130,7 @@ FIRES = {
     "SseBridgePublishersRefused": ('sse_bridge_publishers_refused_total{reason="unauthenticated"}', "0+5x30", True),
     "SseBridgeKeysForgotten": ("sse_bridge_idempotency_keys_evicted_total", "0x10 9x20", True),
     "SseBridgeCertificateEnds": ("sse_bridge_http_tls_certificate_valid_until_seconds", "500000x30", True),
+    "SseBridgeCallsFail": ('sse_bridge_calls_ended_total{status="no_worker"}', "0+1x30", True),
 }
 QUIET = {
     "SseBridgeDown": ("up", "1x30", False),
@@ -127,6 +138,7 @@ QUIET = {
     "SseBridgeStreamsMissEvents": ('sse_bridge_gaps_total{reason="epoch"}', "0+60x30", False),
     "SseBridgeOverloaded": ('sse_bridge_event_streams_refused_total{reason="draining"}', "0+5x30", False),
     "SseBridgeCertificateEnds": ("sse_bridge_http_tls_certificate_valid_until_seconds", "5000000x30", False),
+    "SseBridgeCallsFail": ('sse_bridge_calls_ended_total{status="cancelled"}', "0+9x30", False),
 }
 
 

@@ -42,7 +42,19 @@ REFUSED = {
     "a token in a ConfigMap": ({"config": {"log": {"jetstream": {"url": "nats://a,nats://s3cr3t@nats:4222"}}}}, "log.jetstream.url: has a password"),
     "a volume that the log outgrows": (
         {**DISK, "config": {"log": {"disk": {"max_bytes": "20GiB"}}}},
-        "log.disk.size: 32Gi is too small: the log's file takes up to three times config.log.disk.max_bytes, which is 20GiB",
+        "log.disk.size: 32Gi is too small: the log's file takes up to three times config.log.disk.max_bytes, which is 20GiB, and that of calls",
+    ),
+    "a volume that the log outgrows with that of calls": (
+        {**DISK, "config": {"log": {"disk": {"max_bytes": "9GiB"}}, "calls": {"log": {"max_bytes": "1GiB"}}}},
+        "and that of calls six times config.calls.log.max_bytes, together 35433480192 bytes",
+    ),
+    "a volume that calls take alone": (
+        {"log": {"disk": {"enabled": True, "size": "3Gi"}}},
+        "log.disk.size: 3Gi is too small: the log's file takes up to three times config.log.disk.max_bytes",
+    ),
+    "a volume that leaves nothing to events": (
+        {"log": {"disk": {"enabled": True, "size": "3.5Gi"}}},
+        "log.disk.size: 3.5Gi is too small: the file of calls takes up to 3221225472 bytes of it, six times config.calls.log.max_bytes",
     ),
     "a drain of unknown length": (
         {"config": {"drain": {"window": "${WINDOW}"}}},
@@ -90,6 +102,14 @@ REFUSED = {
     "a load balancer whose health checks fail": (
         {"ingress": {"preset": "alb", "http": {"enabled": True}}},
         "ingress.preset: the load balancer asks the admin port whether a pod is ready",
+    ),
+    "an ingress that reaches no publishing side": (
+        {"ingress": {"grpc": {"enabled": True}}},
+        "ingress.grpc.enabled: the network policy lets pods of the release's namespace alone reach the gRPC port: name where publishers come from",
+    ),
+    "a gateway that reaches no publishing side": (
+        {"gateway": {"parentRefs": [{"name": "public"}], "grpc": {"enabled": True}}},
+        "gateway.grpc.enabled: the network policy lets pods of the release's namespace alone reach the gRPC port",
     ),
     "keys in two places": (
         {
@@ -140,6 +160,11 @@ class Refusals(unittest.TestCase):
             {"log": {"jetstream": {"url": "nats://bridge:${NATS_PASSWORD}@nats-0:4222,nats://nats-1:4222"}}},
             {"log": {"jetstream": {"url": "nats://${NATS_TOKEN}@nats-0:4222"}}},
             {"config": {"logging": {"level": "${LEVEL}"}}},
+            {**DISK, "config": {"log": {"disk": {"max_bytes": "9GiB"}}}},
+            {**DISK, "config": {"log": {"disk": {"max_bytes": "1MiB"}}}},
+            {**DISK, "config": {"calls": {"log": {"max_bytes": "${CALLS_BYTES}"}}}},
+            {"ingress": {"grpc": {"enabled": True}}, "networkPolicy": {"enabled": False}},
+            {"ingress": {"grpc": {"enabled": True}}, "networkPolicy": {"grpc": {"from": [{"podSelector": {"matchLabels": {"app": "nginx"}}}]}}},
             {"global": {"anything": "of a chart around it"}},
         ]:
             with self.subTest(values):

@@ -57,6 +57,17 @@ class Render(unittest.TestCase):
             with self.subTest(snippet):
                 chart.render(chart.read_yaml(snippet))
 
+    def test_the_image_that_pages_build_is_the_one_that_they_install(self):
+        for page in ("README.md", "helm/README.md"):
+            text = (chart.ROOT / page).read_text("utf-8")
+            built = re.search(r"^docker build --tag (\S+) \.$", text, re.MULTILINE)[1]
+            self.assertIn(f"\ndocker push {built}\n", text)
+            self.assertIn(f"`kind load docker-image {built}`", text)
+            (repository,) = re.findall(r"^helm install .* --set image\.repository=(\S+)$", text, re.MULTILINE)
+            manifests = chart.render({"image": {"repository": repository}})
+            self.assertEqual(manifests.container["image"], built, page)
+            self.assertIn(f"\ndocker push {built}\n", (chart.ROOT / "docs/deployment.md").read_text("utf-8"))
+
     def test_what_helm_prints_tells_how_to_try_it(self):
         notes = chart.notes("defaults")
         self.assertIn("exec deploy/push-grpc-sse-bridge -- sse-bridge token --subscribe '>' --publish '>'", notes)

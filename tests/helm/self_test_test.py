@@ -41,13 +41,16 @@ def bridge(manifests, root):
         process.wait(timeout=20)
 
 
-def run_self_test(values):
-    """Runs the test pod's container as the pod would, with its files under a folder and the Services' names resolved to the bridge."""
+def run_self_test(values, missing=None):
+    """Runs the test pod's container as the pod would, with its files under a folder and the Services' names resolved to the bridge. `missing` is a
+    file that an optional volume does not have."""
     manifests = chart.render({**values, "config": {**DRAIN, **values.get("config", {})}})
     pod = manifests.one("Pod")["spec"]
     with tempfile.TemporaryDirectory() as root:
         files.make(manifests, root)
         files.make_volumes(pod, root)
+        if missing:
+            pathlib.Path(root + missing).unlink()
         with bridge(manifests, root) as addresses:
             arguments = pod["containers"][0]["args"]
             for side, address in addresses.items():
@@ -71,6 +74,36 @@ class SelfTest(unittest.TestCase):
             with self.subTest(what):
                 tested = run_self_test(values)
                 self.assertEqual(tested.returncode, 0, tested.stderr)
+
+    def test_a_certificate_of_cert_manager_is_trusted_by_its_authority(self):
+        issued = {"certManager": {"enabled": True, "issuer": {"name": "ca"}}}
+        values = {"tls": {"http": issued, "grpc": issued}}
+        tested = run_self_test(values)
+        self.assertEqual(tested.returncode, 0, tested.stderr)
+        (volume,) = [volume for volume in chart.render(values).one("Pod")["spec"]["volumes"] if volume["name"] == "ca"]
+        self.assertTrue(volume["secret"]["optional"], "an issuer may tell no authority")
+
+    def test_there_is_no_pod_that_would_trust_no_certificate(self):
+        def pods(http=None, grpc=None, ca=""):
+            sides = {"http": http, "grpc": grpc}
+            issued = {side: {"certManager": {"enabled": True, "issuer": {"name": "ca"}, **own}} for side, own in sides.items() if own is not None}
+            return len(chart.render({"tls": issued, "test": {"ca": {"existingSecret": ca}}}).all("Pod"))
+
+        of_another = {"issuer": {"name": "other"}}
+        public = {"dnsNames": ["events.example.com"], "serviceNames": False}
+        with_its_name = {"dnsNames": ["push-grpc-sse-bridge-http.edge.svc"], "serviceNames": False}
+        self.assertEqual(pods(http={}, grpc={}), 1)
+        self.assertEqual(pods(http=public), 0)
+        self.assertEqual(pods(http={}, grpc=public, ca="both"), 0)
+        self.assertEqual(pods(http=with_its_name), 1)
+        self.assertEqual(pods(http={}, grpc=of_another), 0)
+        self.assertEqual(pods(http={}, grpc=of_another, ca="both"), 1)
+
+    def test_an_authority_that_is_missing_is_named(self):
+        issued = {"certManager": {"enabled": True, "issuer": {"name": "public"}}}
+        tested = run_self_test({"tls": {"http": issued, "grpc": issued}}, missing="/etc/sse-bridge/ca/ca.crt")
+        self.assertEqual(tested.returncode, 1)
+        self.assertIn("/etc/sse-bridge/ca/ca.crt", tested.stderr)
 
     def test_a_key_that_the_bridge_does_not_have_fails(self):
         manifests = chart.render({"config": DRAIN})
