@@ -21,7 +21,8 @@ RUN mkdir --parents /image/store && install --strip build/release/bin/sse-bridge
   && deploy/image/packages /image/sse-bridge /image/demo-publisher > /image/packages
 
 FROM build AS test
-RUN apt-get update && apt-get install --yes --no-install-recommends clang-19 libgmock-dev libgtest-dev lld-19 nats-server openssl python3
+RUN apt-get update && apt-get install --yes --no-install-recommends \
+  ca-certificates clang-19 libgmock-dev libgtest-dev lld-19 nats-server openssl python3
 COPY docs docs
 COPY tests tests
 RUN cmake --preset dev -D BRIDGE_BENCH=OFF && cmake --build --preset dev

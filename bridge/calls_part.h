@@ -44,6 +44,7 @@ class CallsPart {
 
   calls::Calls* calls() { return calls_.get(); }
   const calls::CallsMetrics& metrics() const { return calls_->metrics(); }
+  absl::Status log_health() const { return log_->health(); }
   // By the index of their loop.
   std::vector<hub::Hub*> hubs() const;
 

@@ -145,7 +145,7 @@ class SignalWatcher final : public bridge::loop::Watcher {
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, nullptr);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     fd_ = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     if (fd_ < 0 || !loop_->Watch(fd_, this).ok()) {
       std::perror("sse-bridge: signalfd");  // PrepareDescriptors has seen that there are enough
@@ -189,7 +189,7 @@ const char* Authentication(const bridge::config::v1::Config& config) {
 }
 
 int Run(const Arguments& arguments) {
-  const auto config = bridge::config::Load(arguments.source);
+  auto config = bridge::config::Load(arguments.source);
   if (!config.ok()) {
     return Fail(config.status(), kExitUsage);
   }
@@ -211,7 +211,7 @@ int Run(const Arguments& arguments) {
   bridge::loop::EventLoop control;
   bridge::Server* running = nullptr;
   const SignalWatcher signals(&control, &running);
-  bridge::Server server(*config, &control);
+  bridge::Server server(*std::move(config), &control);
   running = &server;
   if (const absl::Status started = server.Start(); !started.ok()) {
     return Fail(started, kExitFailed);
@@ -223,6 +223,7 @@ int Run(const Arguments& arguments) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): CLI11 throws where an option's name is wrong, here
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a peer that is gone is an error of the write
   Arguments arguments;

@@ -23,6 +23,7 @@ constexpr size_t kSecretFileBytesMax = size_t{64} << 10;
 
 // REQUIRES: the configuration has been validated, so it names a known one.
 auth::Algorithm AlgorithmOf(config::v1::Jwt::Algorithm algorithm) {
+  // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it has been validated
   return *auth::ParseAlgorithm(config::v1::Jwt::Algorithm_Name(algorithm));
 }
 

@@ -47,7 +47,7 @@ absl::StatusOr<payload::Transcoder> CreateTranscoder(const config::v1::Config& c
 
 }  // namespace
 
-Server::Server(const config::v1::Config& config, loop::EventLoop* control) : config_(config), control_(control) {}
+Server::Server(config::v1::Config config, loop::EventLoop* control) : config_(std::move(config)), control_(control) {}
 
 Server::~Server() {
   control_->AssertOnLoop();
@@ -70,8 +70,9 @@ Server::~Server() {
   if (calls_ != nullptr) {
     calls_->EndStreams();
   }
-  service_ = nullptr;
+  // Their log answers what workers have sent last, to their streams and what those share.
   calls_ = nullptr;
+  service_ = nullptr;
   for (size_t i = 0; i < hubs_.size(); ++i) {
     loops_[i]->BlockOn([hub = &hubs_[i]] { *hub = nullptr; });
   }
@@ -90,10 +91,10 @@ absl::Status Server::Start() {
   RETURN_IF_ERROR(StartHttp());
   RETURN_IF_ERROR(StartGrpc());
   control_->AssertOnLoop();
-  trim_timer_ = std::make_unique<ControlTimer>([this] { TrimMemory(); });
+  trim_timer_ = std::make_unique<loop::CallbackTimer>([this] { TrimMemory(); });
   TrimMemory();
-  log_timer_ = std::make_unique<ControlTimer>([this] { WatchLog(); });
-  WatchLog();
+  log_timer_ = std::make_unique<loop::CallbackTimer>([this] { WatchLogs(); });
+  WatchLogs();
   file_watcher_.Start();
   ops::LogInfo("listening", {{"http", http_->address()},
                              {"grpc", grpc_->address()},
@@ -139,19 +140,24 @@ absl::Status Server::Outcome() const {
   return unusable_log_;
 }
 
-void Server::WatchLog() {
+void Server::WatchLogs() {
   control_->AssertOnLoop();
-  const absl::Status health = log_->health();
-  if (health.ok() != log_health_.ok()) {
-    grpc_->SetServing(health.ok());
-    if (health.ok()) {
-      ops::LogInfo("log_back");
-    } else {
-      ops::LogWarn("log_away", {{"reason", health.message()}});
-    }
+  if (NoteHealth("events", log_->health(), &log_health_)) {
+    grpc_->SetServing(log_health_.ok());
   }
-  log_health_ = health;
+  NoteHealth("calls", calls_->log_health(), &calls_log_health_);
   control_->Schedule(*log_timer_, kWatchLogInterval);
+}
+
+bool Server::NoteHealth(absl::string_view log, const absl::Status& health, absl::Status* noted) {
+  const bool has_changed = health.ok() != noted->ok();
+  if (has_changed && health.ok()) {
+    ops::LogInfo("log_back", {{"log", log}});
+  } else if (has_changed) {
+    ops::LogWarn("log_away", {{"log", log}, {"reason", health.message()}});
+  }
+  *noted = health;
+  return has_changed;
 }
 
 absl::Status Server::StartCalls() {
@@ -225,7 +231,9 @@ http::AdminSources::Readiness Server::Readiness() const {
   if (is_draining_) {
     return {.is_ready = false, .text = "draining"};
   }
-  const std::string log_text = log_health_.ok() ? "" : absl::StrCat("\nlog: ", log_health_.message());
+  const std::string log_text =
+      absl::StrCat(log_health_.ok() ? "" : absl::StrCat("\nlog: ", log_health_.message()),
+                   calls_log_health_.ok() ? "" : absl::StrCat("\nlog of calls: ", calls_log_health_.message()));
   const absl::MutexLock lock(&mutex_);
   // Once ready it stays so while the store is away: that would take all replicas out of service, and end their streams.
   return unready_hubs_ == 0 && unready_call_hubs_ == 0

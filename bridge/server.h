@@ -11,6 +11,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
@@ -33,6 +34,7 @@
 #include "bridge/hub/hub_options.h"
 #include "bridge/hub/store_reader.h"
 #include "bridge/log/event_log.h"
+#include "bridge/loop/callback_timer.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/memory_trimmer.h"
 #include "bridge/open_auth.h"
@@ -52,7 +54,7 @@ namespace bridge {
 class Server {
  public:
   // `control` outlives it and must not run yet.
-  Server(const config::v1::Config& config, loop::EventLoop* control);
+  Server(config::v1::Config config, loop::EventLoop* control);
   // Ends everything that is still open. REQUIRES: the control loop does not run.
   ~Server();
   Server(const Server&) = delete;
@@ -73,16 +75,6 @@ class Server {
   void Drain(DrainDelay delay);
 
  private:
-  // Calls back on the control loop.
-  class ControlTimer final : public loop::Timer {
-   public:
-    explicit ControlTimer(absl::AnyInvocable<void()> on_time) : on_time_(std::move(on_time)) {}
-
-   private:
-    void OnTimer() override { on_time_(); }
-    absl::AnyInvocable<void()> on_time_;
-  };
-
   absl::Status StartLog();
   absl::Status StartCalls();
   hub::HubOptions HubOptionsOf(size_t loops) const;
@@ -90,8 +82,10 @@ class Server {
   // Of the log of calls: events are served without it.
   void NoteUnusableCallsLog(const absl::Status& why);
   void NoteUnusableLog(const absl::Status& why);
-  // Tells publishers' load balancers, and the operator, when the store goes away and comes back.
-  void WatchLog();
+  // Tells publishers' load balancers, and the operator, when a store goes away and comes back.
+  void WatchLogs();
+  // Whether it has become well or ceased to be.
+  static bool NoteHealth(absl::string_view log, const absl::Status& health, absl::Status* noted);
   // nullptr where the configuration names no certificate. Its files are watched by `watcher`.
   static absl::StatusOr<std::unique_ptr<http::TlsContext>> OpenTls(const config::v1::Http& http, FileWatcher* watcher);
   absl::Status StartHttp();
@@ -154,15 +148,16 @@ class Server {
   absl::Status unusable_log_ ABSL_GUARDED_BY(mutex_);
 
   absl::Status log_health_;
+  absl::Status calls_log_health_;
   bool is_draining_ = false;
   base::MonotonicTime drain_end_;
   // Hubs that have not drained.
   size_t undrained_ = 0;
-  std::unique_ptr<ControlTimer> delay_timer_;
-  std::unique_ptr<ControlTimer> publishers_timer_;
-  std::unique_ptr<ControlTimer> trim_timer_;
-  std::unique_ptr<ControlTimer> log_timer_;
-  std::unique_ptr<ControlTimer> check_timer_;
+  std::unique_ptr<loop::CallbackTimer> delay_timer_;
+  std::unique_ptr<loop::CallbackTimer> publishers_timer_;
+  std::unique_ptr<loop::CallbackTimer> trim_timer_;
+  std::unique_ptr<loop::CallbackTimer> log_timer_;
+  std::unique_ptr<loop::CallbackTimer> check_timer_;
   MemoryTrimmer memory_trimmer_;
   std::thread grpc_drain_;
 };

@@ -20,7 +20,7 @@ void Server::Drain(DrainDelay delay) {
       delay == DrainDelay::kNone ? absl::ZeroDuration() : config::FromProto(config_.drain().delay());
   ops::LogInfo("draining", {{"delay", absl::FormatDuration(wait)},
                             {"window", absl::FormatDuration(config::FromProto(config_.drain().window()))}});
-  delay_timer_ = std::make_unique<ControlTimer>([this] { BeginDrainWindow(); });
+  delay_timer_ = std::make_unique<loop::CallbackTimer>([this] { BeginDrainWindow(); });
   control_->Schedule(*delay_timer_, absl::ToChronoNanoseconds(wait));
 }
 
@@ -43,7 +43,7 @@ void Server::DrainPublishers() {
   constexpr double kPublishersShare = 0.25;
   const absl::Duration for_publishers = config::FromProto(config_.drain().window()) * kPublishersShare;
   calls_handlers_->BeginDrain();
-  publishers_timer_ = std::make_unique<ControlTimer>([this] { service_->EndStreams(); });
+  publishers_timer_ = std::make_unique<loop::CallbackTimer>([this] { service_->EndStreams(); });
   control_->Schedule(*publishers_timer_, absl::ToChronoNanoseconds(for_publishers));
   constexpr absl::Duration kToEndStreams = absl::Milliseconds(500);
   grpc_drain_ = std::thread([this, deadline = absl::Now() + for_publishers + kToEndStreams] {

@@ -87,7 +87,7 @@ absl::Status Server::StartGrpc() {
                                            .buffer_bytes_max = kConnectionBytes + grpc.max_bytes_in_flight_total()},
                                           control_, connection_guard_.get(), service_.get()));
   control_->AssertOnLoop();
-  check_timer_ = std::make_unique<ControlTimer>([this] { CheckPublishers(); });
+  check_timer_ = std::make_unique<loop::CallbackTimer>([this] { CheckPublishers(); });
   control_->Schedule(*check_timer_, kCheckInterval);
   return absl::OkStatus();
 }

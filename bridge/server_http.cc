@@ -62,7 +62,8 @@ http::StreamLimits::Options StreamLimitsOf(const config::v1::Config& config) {
 std::unique_ptr<http::ClientAddresses> ClientAddressesOf(const config::v1::Http& http) {
   std::vector<base::IpNetwork> trusted;
   for (const std::string& network : http.trusted_proxies()) {
-    trusted.push_back(*base::IpNetwork::Parse(network));  // it has been validated
+    // NOLINTNEXTLINE(bugprone-unchecked-optional-access): it has been validated
+    trusted.push_back(*base::IpNetwork::Parse(network));
   }
   return std::make_unique<http::ClientAddresses>(std::move(trusted),
                                                  http.forwarded_header() == config::v1::Http::forwarded
@@ -190,6 +191,9 @@ void Server::FinishResponse(const httplib::Request& request, httplib::Response& 
   cors_->AddHeaders(request, &response);
   response.set_header("X-Content-Type-Options", "nosniff");
   response.set_header("Date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
+  if (response.status == 204 || response.status == 304) {
+    response.headers.erase("Content-Length");  // RFC 9110 §8.6
+  }
   if (http::Exchange::Current().must_close || response.get_header_value("Content-Type") == sse::kContentType) {
     response.headers.erase("Keep-Alive");  // an event stream ends with its connection
     response.headers.erase("Accept-Ranges");

@@ -57,10 +57,10 @@ bool JwksFetcher::MayStillCome(absl::string_view kid) {
     return true;  // it has come just now, or is about to
   }
   const base::MonotonicTime now = MonotonicClock::now();
-  if (has_succeeded_last_ && ((now < missing_until_ && missing_.contains(kid)) || wanted_.size() >= kWantedMax)) {
+  if (has_succeeded_last_ && now < missing_until_ && missing_.contains(kid)) {
     return false;
   }
-  if (wanted_.size() < kWantedMax) {
+  if (wanted_.size() < kWantedMax) {  // anybody can make up more
     wanted_.emplace(kid);
   }
   const base::MonotonicTime soonest = std::max(now, last_start_ + Monotonic(options_.interval_min));

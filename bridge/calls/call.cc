@@ -13,8 +13,8 @@ absl::Duration TimeoutOf(const log::v1::CallOpen& open) {
 
 }  // namespace
 
-Call::Call(std::string id, uint64_t sequence, log::v1::CallOpen open)
-    : id_(std::move(id)),
+Call::Call(absl::string_view id, uint64_t sequence, log::v1::CallOpen open)
+    : id_(id),
       opened_sequence_(sequence),
       name_(open.name()),
       issuer_(open.issuer()),
@@ -108,7 +108,8 @@ bool Call::End(const log::v1::CallEnd& end, const log::Entry& entry) {
   if (!fits || entry.record.data.empty() || end.status() >= kEndStatuses) {
     return false;
   }
-  ended_ = std::make_unique<Ended>(Ended{.status = static_cast<EndStatus>(end.status()), .data = entry.record.data});
+  ended_ = std::make_unique<Ended>(
+      Ended{.status = static_cast<EndStatus>(end.status()), .data = entry.record.data, .time = entry.record.time});
   newest_ = entry.sequence;
   input_ = nullptr;
   return true;

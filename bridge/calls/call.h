@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/ref_counted_string.h"
 #include "bridge/calls/call_types.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/v1/call.pb.h"
@@ -40,12 +41,12 @@ struct CallInput {
 class Call {
  public:
   // `sequence` is that of the record with `open`.
-  Call(std::string id, uint64_t sequence, log::v1::CallOpen open);
+  Call(absl::string_view id, uint64_t sequence, log::v1::CallOpen open);
 
   // Takes the next record of this call; false where it is void. REQUIRES: `record` is no open.
   bool Apply(const log::v1::CallRecord& record, const log::Entry& entry);
 
-  const std::string& id() const { return id_; }
+  const base::RefCountedString& id() const { return id_; }
   uint64_t opened_sequence() const { return opened_sequence_; }
 
   // --- What the request says.
@@ -59,8 +60,8 @@ class Call {
   OnDisconnect on_disconnect() const { return on_disconnect_; }
   bool is_async() const { return is_async_; }
   // Both empty without an idempotency key.
-  absl::string_view key_fingerprint() const { return FingerprintOr(&Fingerprints::key); }
-  absl::string_view body_fingerprint() const { return FingerprintOr(&Fingerprints::body); }
+  absl::string_view key_fingerprint() const { return Fingerprint(&Fingerprints::key); }
+  absl::string_view body_fingerprint() const { return Fingerprint(&Fingerprints::body); }
   // nullptr once no worker can get it any more.
   const CallInput* input() const { return input_.get(); }
 
@@ -89,8 +90,9 @@ class Call {
   absl::string_view stop_message() const { return stopped_ == nullptr ? absl::string_view() : stopped_->message; }
   // The data of the end; empty before it.
   absl::string_view end() const { return ended_ == nullptr ? absl::string_view() : ended_->data; }
-  // REQUIRES: is_ended().
+  // REQUIRES, both: is_ended(). The time is that of the record, the same on every replica.
   EndStatus end_status() const { return ended_->status; }
+  absl::Time end_time() const { return ended_->time; }
 
  private:
   struct Fingerprints {
@@ -104,9 +106,10 @@ class Call {
   struct Ended {
     EndStatus status;
     std::string data;
+    absl::Time time;
   };
 
-  absl::string_view FingerprintOr(std::string Fingerprints::* which) const {
+  absl::string_view Fingerprint(std::string Fingerprints::* which) const {
     return fingerprints_ == nullptr ? absl::string_view() : (*fingerprints_).*which;
   }
 
@@ -116,7 +119,7 @@ class Call {
   bool Stop(const log::v1::CallStop& stop);
   bool End(const log::v1::CallEnd& end, const log::Entry& entry);
 
-  const std::string id_;
+  const base::RefCountedString id_;
   const uint64_t opened_sequence_;
   const SharedText name_;
   const SharedText issuer_;
@@ -126,10 +129,10 @@ class Call {
   const absl::Duration timeout_;
   const OnDisconnect on_disconnect_;
   const bool is_async_;
+  bool is_claimed_ = false;
   std::unique_ptr<const Fingerprints> fingerprints_;
   std::unique_ptr<const CallInput> input_;
 
-  bool is_claimed_ = false;
   uint32_t attempt_ = 1;
   uint32_t turn_ = 0;
   SharedText worker_;

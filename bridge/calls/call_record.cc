@@ -26,9 +26,9 @@ using log::v1::CallRecord;
 // The topic of what is about no call.
 constexpr absl::string_view kPresenceTopic = "presence";
 
-log::Record RecordOf(std::string topic, const CallRecord& what) {
+log::Record RecordOf(absl::string_view topic, const CallRecord& what) {
   log::Record record;
-  record.topic = std::move(topic);
+  record.topic = std::string(topic);
   record.time = absl::Now();
   record.call = what.SerializeAsString();
   return record;
@@ -51,7 +51,7 @@ std::string JsonOf(const EndOf& end) {
   return status.ok() ? json : absl::StrCat(R"({"status":")", NameOf(end.status), R"("})");
 }
 
-log::Record EndRecordOf(const std::string& id, log::v1::CallEnd what, const EndOf& end) {
+log::Record EndRecordOf(absl::string_view id, log::v1::CallEnd what, const EndOf& end) {
   CallRecord all;
   what.set_status(static_cast<uint32_t>(end.status));
   *all.mutable_end() = std::move(what);
@@ -100,7 +100,7 @@ std::string BodyFingerprintOf(const CallRequest& request) {
   return FingerprintOf({request.content_type, request.body});
 }
 
-log::Record OpenRecord(const std::string& id, const CallRequest& request, const std::string& replica) {
+log::Record OpenRecord(absl::string_view id, const CallRequest& request, const std::string& replica) {
   CallRecord what;
   log::v1::CallOpen& open = *what.mutable_open();
   open.set_name(request.name);
@@ -123,20 +123,20 @@ log::Record OpenRecord(const std::string& id, const CallRequest& request, const 
   return RecordOf(id, what);
 }
 
-log::Record ClaimRecord(const std::string& id, log::v1::CallClaim claim) {
+log::Record ClaimRecord(absl::string_view id, log::v1::CallClaim claim) {
   CallRecord what;
   *what.mutable_claim() = std::move(claim);
   return RecordOf(id, what);
 }
 
-log::Record ReleaseRecord(const std::string& id, uint32_t attempt, uint32_t turn) {
+log::Record ReleaseRecord(absl::string_view id, uint32_t attempt, uint32_t turn) {
   CallRecord what;
   what.mutable_release()->set_attempt(attempt);
   what.mutable_release()->set_turn(turn);
   return RecordOf(id, what);
 }
 
-log::Record AnswerRecord(const std::string& id, AnswerPlace place, AnswerEvent event) {
+log::Record AnswerRecord(absl::string_view id, AnswerPlace place, AnswerEvent event) {
   CallRecord what;
   what.mutable_answer()->set_attempt(place.attempt);
   what.mutable_answer()->set_index(place.index);
@@ -147,21 +147,21 @@ log::Record AnswerRecord(const std::string& id, AnswerPlace place, AnswerEvent e
   return record;
 }
 
-log::Record StopRecord(const std::string& id, StopReason reason, absl::string_view message) {
+log::Record StopRecord(absl::string_view id, StopReason reason, absl::string_view message) {
   CallRecord what;
   what.mutable_stop()->set_reason(static_cast<int32_t>(reason));
   what.mutable_stop()->set_message(std::string(message));
   return RecordOf(id, what);
 }
 
-log::Record WorkersEndRecord(const std::string& id, AnswerPlace place, const EndOf& end) {
+log::Record WorkersEndRecord(absl::string_view id, AnswerPlace place, const EndOf& end) {
   log::v1::CallEnd what;
   what.set_attempt(place.attempt);
   what.set_index(place.index);
   return EndRecordOf(id, std::move(what), end);
 }
 
-log::Record EndRecord(const std::string& id, const EndOf& end, std::optional<uint32_t> turn) {
+log::Record EndRecord(absl::string_view id, const EndOf& end, std::optional<uint32_t> turn) {
   log::v1::CallEnd what;
   if (turn.has_value()) {
     what.set_turn(*turn);

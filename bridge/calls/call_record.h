@@ -31,16 +31,16 @@ std::string FingerprintOf(std::initializer_list<absl::string_view> texts);
 std::string KeyFingerprintOf(const CallRequest& request);
 std::string BodyFingerprintOf(const CallRequest& request);
 
-log::Record OpenRecord(const std::string& id, const CallRequest& request, const std::string& replica);
-log::Record ClaimRecord(const std::string& id, log::v1::CallClaim claim);
+log::Record OpenRecord(absl::string_view id, const CallRequest& request, const std::string& replica);
+log::Record ClaimRecord(absl::string_view id, log::v1::CallClaim claim);
 // `turn` is the call's.
-log::Record ReleaseRecord(const std::string& id, uint32_t attempt, uint32_t turn);
+log::Record ReleaseRecord(absl::string_view id, uint32_t attempt, uint32_t turn);
 struct AnswerPlace {
   uint32_t attempt;
   uint64_t index;
 };
-log::Record AnswerRecord(const std::string& id, AnswerPlace place, AnswerEvent event);
-log::Record StopRecord(const std::string& id, StopReason reason, absl::string_view message);
+log::Record AnswerRecord(absl::string_view id, AnswerPlace place, AnswerEvent event);
+log::Record StopRecord(absl::string_view id, StopReason reason, absl::string_view message);
 
 // How a call ends.
 struct EndOf {
@@ -51,9 +51,9 @@ struct EndOf {
   std::string usage = {};
 };
 // By its worker, behind its last event.
-log::Record WorkersEndRecord(const std::string& id, AnswerPlace place, const EndOf& end);
+log::Record WorkersEndRecord(absl::string_view id, AnswerPlace place, const EndOf& end);
 // By a replica; where it has a turn, only if nobody has claimed or released the call since then.
-log::Record EndRecord(const std::string& id, const EndOf& end, std::optional<uint32_t> turn = std::nullopt);
+log::Record EndRecord(absl::string_view id, const EndOf& end, std::optional<uint32_t> turn = std::nullopt);
 log::Record PresenceRecord(log::v1::ReplicaPresence presence);
 
 // As an append of one record.

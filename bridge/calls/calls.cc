@@ -4,8 +4,14 @@
 
 #include "absl/strings/str_cat.h"
 
+#include "bridge/base/status_macros.h"
+
 namespace bridge::calls {
 namespace {
+
+// Requests that wait for the log to say whether there is a call that this replica does not know: a client that resets
+// its connection and asks again leaves them behind. Each takes about a kilobyte, and as long as the log does.
+constexpr size_t kLookupsMax = 10'000;
 
 uint64_t BytesOf(const CallRequest& request) {
   uint64_t bytes = request.body.size() + request.name.size() + request.content_type.size();
@@ -13,6 +19,15 @@ uint64_t BytesOf(const CallRequest& request) {
     bytes += name.size() + value.size();
   }
   return bytes;
+}
+
+// Of the last record; why not all of them are in the log.
+absl::StatusOr<log::Position> LastOf(const absl::StatusOr<std::vector<log::Appended>>& appended) {
+  RETURN_IF_ERROR(appended.status());
+  for (const log::Appended& each : *appended) {
+    RETURN_IF_ERROR(each.status);
+  }
+  return appended->back().position;
 }
 
 Calls::Refusal NotFound() {
@@ -29,8 +44,15 @@ Calls::Calls(loop::EventLoop* loop, log::EventLog* log, log::Follower* answers, 
       options_(std::move(options)),
       replica_(RandomCallId()),
       self_(std::make_shared<Calls*>(this)),
+      follow_waits_([this] {
+        loop_->AssertOnLoop();
+        AskForBounds();
+      }),
       ticked_at_(loop->now()),
-      tick_timer_(this) {
+      tick_timer_([this] {
+        loop_->AssertOnLoop();
+        Tick();
+      }) {
   loop_->AssertOnLoop();
   Tick();
 }
@@ -63,8 +85,7 @@ void Calls::Append(std::vector<log::Record> records, AppendTask done) {
   // The log may answer after this has been destroyed.
   log_->Append(std::move(records), [self = self_, loop = loop_, answer = std::move(done)](
                                        const absl::StatusOr<std::vector<log::Appended>>& appended) mutable {
-    auto last = appended.ok() ? absl::StatusOr<log::Position>(appended->back().position) : appended.status();
-    loop->Post([self, outcome = std::move(last), posted = std::move(answer)]() mutable {
+    loop->Post([self, outcome = LastOf(appended), posted = std::move(answer)]() mutable {
       if (Calls* const calls = *self) {
         posted(*calls, outcome);
       }
@@ -110,14 +131,15 @@ Calls::WorkerHandle Calls::AddWorker(std::shared_ptr<WorkerStream> stream, std::
   return std::make_shared<Worker>(std::move(publisher), std::move(stream));
 }
 
-void Calls::SetServe(WorkerHandle worker, Serve serve) {
-  Post([who = std::move(worker), what = std::move(serve)](Calls& calls) mutable {
+void Calls::SetServe(WorkerHandle worker, Serve serve, absl::AnyInvocable<void()> taken) {
+  Post([who = std::move(worker), what = std::move(serve), done = std::move(taken)](Calls& calls) mutable {
     calls.loop_->AssertOnLoop();
     calls.ServeNow(who, std::move(what));
+    done();
   });
 }
 
-void Calls::Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken) {
+void Calls::Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void(bool)> taken) {
   Post([who = std::move(worker), what = std::move(updates), done = std::move(taken)](Calls& calls) mutable {
     calls.loop_->AssertOnLoop();
     calls.UpdateNow(who, std::move(what), std::move(done));
@@ -138,19 +160,6 @@ void Calls::RemoveWorker(WorkerHandle worker, Leave leave) {
   });
 }
 
-void Calls::NoteReaderGone(std::string call_id) {
-  Post([id = std::move(call_id)](Calls& calls) {
-    calls.loop_->AssertOnLoop();
-    if (Slot* const slot = calls.Find(id)) {
-      --slot->readers;
-      calls.NoteReaders(*slot);
-      if (StopsAtOnce(*slot) && !calls.IsRead(*slot) && !slot->state.is_ended()) {
-        calls.StopCall(*slot, StopReason::kAbandoned, "nobody reads the answer");
-      }
-    }
-  });
-}
-
 // --- Opening.
 
 std::optional<Calls::Refusal> Calls::CheckMayOpen(const CallRequest& request) const {
@@ -164,7 +173,9 @@ std::optional<Calls::Refusal> Calls::CheckMayOpen(const CallRequest& request) co
   }
   if (bytes_in_flight_ + BytesOf(request) > options_.bytes_in_flight_max) {
     return Refusal{.kind = Kind::kOverloaded,
-                   .message = "too much waits for workers (calls.max_bytes_in_flight); try again later"};
+                   .message =
+                       "the requests of calls without an answer take too much room "
+                       "(calls.max_bytes_in_flight); try again later"};
   }
   const auto count_of = [](const auto& counts, absl::string_view key) {
     const auto found = counts.find(key);
@@ -275,7 +286,7 @@ Calls::Outcome Calls::Join(Slot& slot, absl::string_view body_fingerprint, bool 
 }
 
 Calls::Outcome Calls::ViewOf(Slot& slot, Access access) {
-  View view = {.id = slot.state.id(),
+  View view = {.id = std::string(slot.state.id().view()),
                .opened = {.epoch = epoch_, .sequence = slot.state.opened_sequence()},
                .newest = slot.state.newest(),
                .end = slot.state.is_ended() ? std::optional<std::string>(slot.state.end()) : std::nullopt,
@@ -287,7 +298,7 @@ Calls::Outcome Calls::ViewOf(Slot& slot, Access access) {
                                              " already, as many as may be (calls.readers_per_call)")};
     }
     ++slot.readers;
-    view.reader = Reader(this, slot.state.id());
+    view.reader = Reader(this, generation_, slot.state.id());
     NoteReaders(slot);
   }
   return view;
@@ -311,48 +322,41 @@ void Calls::FindNow(Lookup lookup) {
     lookup.then(*this, *slot, std::move(lookup.done));
     return;
   }
+  if (lookups_ >= kLookupsMax) {
+    lookup.done(Refusal{.kind = Refusal::Kind::kOverloaded,
+                        .message = "too many wait to hear whether there is such a call; try again later"});
+    return;
+  }
   // Another replica may have opened it a moment ago.
-  AwaitHead([wanted = std::move(lookup)](Calls& calls, const absl::Status& status) mutable {
-    calls.loop_->AssertOnLoop();
+  ++lookups_;
+  follow_waits_.AwaitHead([this, wanted = std::move(lookup)](const absl::Status& status) mutable {
+    loop_->AssertOnLoop();
+    --lookups_;
     if (!status.ok()) {
       wanted.done(Refusal{.kind = Refusal::Kind::kLogAway,
                           .message = absl::StrCat("whether there is such a call cannot be said now: ", status.message(),
                                                   "; try again")});
-    } else if (Slot* const slot = calls.FindOwn(wanted.call_id, wanted.owner)) {
-      wanted.then(calls, *slot, std::move(wanted.done));
+    } else if (Slot* const slot = FindOwn(wanted.call_id, wanted.owner)) {
+      wanted.then(*this, *slot, std::move(wanted.done));
     } else {
       wanted.done(NotFound());
     }
   });
 }
 
-void Calls::AwaitHead(FollowTask task) {
+void Calls::AskForBounds() {
   if (!options_.has_replicas || log_ == nullptr) {
-    task(*this, absl::OkStatus());
+    follow_waits_.OnBounds(log::Bounds{.epoch = epoch_, .newest = followed_}, followed());
     return;
   }
-  log_->GetBounds([self = self_, loop = loop_, waiting = std::move(task)](absl::StatusOr<log::Bounds> bounds) mutable {
-    loop->Post([self, head = std::move(bounds), posted = std::move(waiting)]() mutable {
-      Calls* const calls = *self;
-      if (calls == nullptr) {
-        return;
-      }
-      calls->loop_->AssertOnLoop();
-      if (head.ok()) {
-        calls->AwaitFollowed({.epoch = head->epoch, .sequence = head->newest}, std::move(posted));
-      } else {
-        posted(*calls, head.status());
+  log_->GetBounds([self = self_, loop = loop_](const absl::StatusOr<log::Bounds>& bounds) {
+    loop->Post([self, answer = bounds] {
+      if (Calls* const calls = *self) {
+        calls->loop_->AssertOnLoop();
+        calls->follow_waits_.OnBounds(answer, calls->followed());
       }
     });
   });
-}
-
-void Calls::AwaitFollowed(log::Position position, FollowTask task) {
-  if (position.epoch == epoch_ && position.sequence > followed_) {
-    follow_waits_.push_back({.awaited = position.sequence, .task = std::move(task)});
-  } else {
-    task(*this, absl::OkStatus());
-  }
 }
 
 void Calls::CancelSlot(Slot& slot, Done done) {

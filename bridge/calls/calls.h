@@ -29,6 +29,9 @@
 #include "bridge/calls/call_types.h"
 #include "bridge/calls/calls_metrics.h"
 #include "bridge/calls/calls_options.h"
+#include "bridge/calls/follow_waits.h"
+#include "bridge/calls/reader.h"
+#include "bridge/calls/rejections.h"
 #include "bridge/calls/replicas.h"
 #include "bridge/calls/slot.h"
 #include "bridge/calls/worker.h"
@@ -36,6 +39,7 @@
 #include "bridge/log/event_log.h"
 #include "bridge/log/follow_budget.h"
 #include "bridge/log/position.h"
+#include "bridge/loop/callback_timer.h"
 #include "bridge/loop/event_loop.h"
 
 namespace bridge::calls {
@@ -59,28 +63,7 @@ class Calls final : public log::Follower {
 
   // --- For browsers. `done` is called once, on the loop of Calls.
 
-  // Somebody reads the answer to a call, as long as this lives. Thread-safe; Calls outlives it.
-  class Reader {
-   public:
-    Reader() = default;
-    Reader(Reader&& other) noexcept { *this = std::move(other); }
-    Reader& operator=(Reader&& other) noexcept {
-      std::swap(calls_, other.calls_);
-      std::swap(call_id_, other.call_id_);
-      return *this;
-    }
-    ~Reader() {
-      if (calls_ != nullptr) {
-        calls_->NoteReaderGone(std::move(call_id_));
-      }
-    }
-
-   private:
-    friend class Calls;
-    Reader(Calls* calls, std::string call_id) : calls_(calls), call_id_(std::move(call_id)) {}
-    Calls* calls_ = nullptr;
-    std::string call_id_;
-  };
+  using Reader = calls::Reader;
 
   // A call as a browser may see it.
   struct View {
@@ -118,10 +101,12 @@ class Calls final : public log::Follower {
   // removed may still be told to it.
   using WorkerHandle = std::shared_ptr<Worker>;
   WorkerHandle AddWorker(std::shared_ptr<WorkerStream> stream, std::string publisher);
-  // Becomes a worker, or another one than before.
-  void SetServe(WorkerHandle worker, Serve serve);
-  // What a request has of updates. `taken` is called when all of it has been followed and acked, or never will be.
-  void Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken);
+  // Becomes a worker, or another one than before. `taken` is called when Calls has gone through it.
+  void SetServe(WorkerHandle worker, Serve serve, absl::AnyInvocable<void()> taken);
+  // What a request has of updates. `taken` is called when all of it has been followed and the worker knows what has
+  // become of it; with false where something was not taken and the worker cannot know: the log failed, or a newer
+  // stream of it has come.
+  void Update(WorkerHandle worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void(bool is_taken)> taken);
   // It is told to go on elsewhere, with the calls that it has: from now on it is given none.
   void NoteLeaving(WorkerHandle worker);
   // How a worker's stream ends: it half-closes (and hands back what it holds), or breaks (and may come back).
@@ -146,11 +131,13 @@ class Calls final : public log::Follower {
   // log::Follower, on the log's thread.
   void OnEpoch(uint64_t epoch, uint64_t head) override;
   void OnCaughtUp() override;
+  void OnGap(uint64_t head, Missing why) override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
  private:
   using Slot = calls::Slot;
   friend struct calls::Slot;
+  friend class calls::Reader;
 
   // A POST whose call is not in the log yet.
   struct Opening {
@@ -169,24 +156,14 @@ class Calls final : public log::Follower {
     absl::AnyInvocable<void(Calls&, Slot&, Done)> then;
   };
 
-  // What is done when this replica has followed the log up to somewhere; or not OK: it cannot, the log is away.
-  using FollowTask = absl::AnyInvocable<void(Calls&, const absl::Status&)>;
-  struct FollowWait {
-    // The sequence that has to be followed first.
-    uint64_t awaited;
-    FollowTask task;
-  };
   // Is given the position of the last record, or why what was appended may not be in the log.
   using AppendTask = absl::AnyInvocable<void(Calls&, const absl::StatusOr<log::Position>&)>;
 
-  // Records of several updates, and the bytes of events that each call has among them.
-  struct Sent {
-    std::string call_id;
-    uint64_t bytes;
-  };
+  // Records of several updates, and their calls.
   struct Batch {
     std::vector<log::Record> records;
-    std::vector<Sent> sent;
+    std::vector<std::string> call_ids;
+    bool is_taken = true;
   };
 
   // Something that came from the log, in its order.
@@ -198,7 +175,7 @@ class Calls final : public log::Follower {
   // --- Between threads.
   void Post(absl::AnyInvocable<void(Calls&)> task);
   void Append(std::vector<log::Record> records, AppendTask done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void NoteReaderGone(std::string call_id);
+  void NoteReaderGone(uint32_t generation, base::RefCountedString call_id);
   void PostLookup(Lookup lookup);
   void PostArrival(Arrival arrival);
 
@@ -211,12 +188,11 @@ class Calls final : public log::Follower {
   Outcome ViewOf(Slot& slot, Access access) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   Slot* FindOwn(absl::string_view call_id, const Owner& owner) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void FindNow(Lookup lookup) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Everything that the log holds now.
-  void AwaitHead(FollowTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void AwaitFollowed(log::Position position, FollowTask task) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // For `follow_waits_`.
+  void AskForBounds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CancelSlot(Slot& slot, Done done) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
-  // --- Following (calls_records.cc).
+  // --- Following (calls_records.cc, calls_epoch.cc).
   void TakeArrivals() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void TakeEntries(Entries entries, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void TakeEntry(log::Entry& entry, Entries* answers) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -229,7 +205,7 @@ class Calls final : public log::Follower {
   void NoteReleased(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteAnswer(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteStopped(Slot& slot, StopReason reason) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void NoteEnded(Slot& slot, const log::v1::CallEnd& end) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void NoteEnded(Slot& slot, const log::v1::CallEnd& end, const log::Entry& entry) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Unclaim(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -237,9 +213,13 @@ class Calls final : public log::Follower {
   void Dequeue(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteUnacked(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AckFollowed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void RunFollowTasks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  log::Position followed() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
+    return {.epoch = epoch_, .sequence = followed_};
+  }
   void Hear(const std::string& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NotePresence(const log::v1::ReplicaPresence& presence) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // A call that is opened at that time, by its record, may have the key of one that has ended: as every replica says.
+  bool IsKeyFreeAt(const Slot& slot, absl::Time time) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void ForgetKey(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Forget(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   Slot* Find(absl::string_view call_id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -247,13 +227,16 @@ class Calls final : public log::Follower {
   // --- Workers (calls_workers.cc).
   void ServeNow(const WorkerHandle& worker, Serve serve) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Once this replica knows all claims that the worker can know.
-  void AwaitTakeOver(const WorkerHandle& worker, std::vector<Serve::Held> held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>& held) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken)
+  void AwaitTakeOver(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void TakeOver(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void(bool)> taken)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  void NoteAppended(const WorkerHandle& worker, const std::vector<Sent>& sent, const absl::Status& status)
+  void NoteNotAppended(const Worker& worker, const std::vector<std::string>& call_ids, const absl::Status& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Why an answer may not have so many bytes more; OK where it may.
+  absl::Status CheckRoom(const Slot& slot, uint64_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void Reject(const Worker& worker, const Slot& slot, absl::Status why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Why it may not answer this call; OK where it may.
   absl::Status CheckHas(const Worker& worker, const CallUpdate& update, const Slot* slot) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -267,9 +250,9 @@ class Calls final : public log::Follower {
   void RemoveNow(const WorkerHandle& worker, Leave leave) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Attach(Slot& slot, const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Detach(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  bool MayClaim() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) {
-    return is_caught_up_ && !(is_draining_ && options_.is_log_durable);
-  }
+  // This process stops, and its calls do not.
+  bool IsLeavingCalls() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) { return is_draining_ && options_.is_log_durable; }
+  bool MayClaim() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_) { return is_caught_up_ && !IsLeavingCalls(); }
   // Gives the call to a worker of this replica that has room.
   void Assign(Slot& slot) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void AssignWaitingTo(const WorkerHandle& worker) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -286,7 +269,8 @@ class Calls final : public log::Follower {
   // A process that has not ticked for longer than this has stood still, or was too busy to follow the log: it does not
   // know what has happened meanwhile, and counts none of that time.
   static constexpr base::MonotonicClock::duration kTickLateMax = std::chrono::seconds(1);
-  // Stands still while the log is away, and while this process stands still.
+  // Stands still while the log is away, while this process stands still, and while it leaves calls that nobody else
+  // can come back to meanwhile.
   base::MonotonicTime Now() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   base::MonotonicTime DeadlineOf(const Slot& slot) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // When the first of its records goes. REQUIRES: it has ended.
@@ -317,20 +301,13 @@ class Calls final : public log::Follower {
   // Maps give no memory back by themselves.
   void Shrink() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void Tick() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Has Now stand still, or go on, as it is to. Whether the log is away.
+  bool StandStill() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // The calls of replicas that are gone are this one's.
   void TakeOverFromReplicas() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void SayPresence() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void EndAllCalls() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void NoteDrained() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-
-  class TickTimer final : public loop::Timer {
-   public:
-    explicit TickTimer(Calls* calls) : calls_(calls) {}
-
-   private:
-    void OnTimer() override;
-    Calls* const calls_;
-  };
 
   loop::EventLoop* const loop_;
   // nullptr once it is detached.
@@ -354,6 +331,8 @@ class Calls final : public log::Follower {
   bool are_answers_stalled_ ABSL_GUARDED_BY(loop_) = false;
 
   SlotSet slots_ ABSL_GUARDED_BY(loop_);
+  // How many times they have been dropped, for an epoch that began.
+  uint32_t generation_ ABSL_GUARDED_BY(loop_) = 0;
   absl::flat_hash_map<std::string, Opening> openings_ ABSL_GUARDED_BY(loop_);
   // By the fingerprint of the idempotency key.
   absl::flat_hash_map<std::string, Slot*> keys_ ABSL_GUARDED_BY(loop_);
@@ -381,15 +360,18 @@ class Calls final : public log::Follower {
   Replicas replicas_ ABSL_GUARDED_BY(loop_);
   bool is_presence_due_ ABSL_GUARDED_BY(loop_) = false;
   base::MonotonicTime presence_at_ ABSL_GUARDED_BY(loop_) = {};
-  std::vector<FollowWait> follow_waits_ ABSL_GUARDED_BY(loop_);
-  // Workers that have come while the log could not be asked, with what they hold.
-  std::vector<std::pair<WorkerHandle, std::vector<Serve::Held>>> untaken_ ABSL_GUARDED_BY(loop_);
+  FollowWaits follow_waits_ ABSL_GUARDED_BY(loop_);
+  // How many of those are lookups.
+  size_t lookups_ ABSL_GUARDED_BY(loop_) = 0;
+  Rejections rejections_ ABSL_GUARDED_BY(loop_);
+  // Workers that have come while the log could not be asked.
+  std::vector<WorkerHandle> untaken_ ABSL_GUARDED_BY(loop_);
 
   // What Now does not count.
   base::MonotonicTime ticked_at_ ABSL_GUARDED_BY(loop_);
   base::MonotonicClock::duration away_total_ ABSL_GUARDED_BY(loop_) = {};
   std::optional<base::MonotonicTime> away_since_ ABSL_GUARDED_BY(loop_);
-  TickTimer tick_timer_ ABSL_GUARDED_BY(loop_);
+  loop::CallbackTimer tick_timer_ ABSL_GUARDED_BY(loop_);
   bool is_draining_ ABSL_GUARDED_BY(loop_) = false;
   std::optional<base::MonotonicTime> drain_end_ ABSL_GUARDED_BY(loop_);
   absl::AnyInvocable<void()> on_drained_ ABSL_GUARDED_BY(loop_);

@@ -73,7 +73,8 @@ void Calls::AssignWaitingTo(const WorkerHandle& worker) {
     }
     size_t taken = 0;
     for (const auto& [sequence, slot] : queue->second) {
-      if (slot->worker == nullptr && taken++ < worker->concurrent_max) {
+      const bool may_try = !slot->assigns_at.has_value() || *slot->assigns_at <= Now();
+      if (slot->worker == nullptr && may_try && taken++ < worker->concurrent_max) {
         candidates.push_back(slot);
       }
     }
@@ -122,11 +123,11 @@ void Calls::AppendClaim(Slot& slot) {
            if (claimed.ok() || found == nullptr || !found->is_claiming) {
              return;
            }
+           found->assigns_at = calls.Now() + kClaimAgain;
            // It may be in the log all the same (NoteClaim sees to that).
            if (!found->IsMoving() || found->worker->stream == nullptr) {
              calls.Detach(*found);
            }
-           found->assigns_at = calls.Now() + kClaimAgain;
            calls.Reschedule(*found);
          });
 }
@@ -197,7 +198,7 @@ void Calls::NoteOwnClaim(Slot& slot, uint64_t stream, bool was_claimed) {
 
 void Calls::HandOver(Slot& slot) {
   const CallInput& input = *slot.state.input();
-  AssignedCall call = {.id = slot.state.id(),
+  AssignedCall call = {.id = std::string(slot.state.id().view()),
                        .attempt = slot.state.attempt(),
                        .name = slot.state.name(),
                        .body = input.body,
@@ -222,7 +223,8 @@ void Calls::NoteReleased(Slot& slot) {
   }
   Detach(slot);
   slot.worker_lost_at.reset();
-  slot.appended_index = 0;
+  slot.ForgetAppended();
+  rejections_.Erase(slot.state.id());
   Enqueue(slot);
 }
 

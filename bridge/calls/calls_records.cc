@@ -13,6 +13,8 @@ namespace {
 // What a record counts for beside its texts: its place in the hubs' rings and here.
 constexpr uint64_t kRecordOverheadBytes = 128;
 
+constexpr absl::Duration kClockStepMax = absl::Seconds(1);
+
 uint64_t BytesOf(const log::Entry& entry) {
   const log::Record& record = entry.record;
   return kRecordOverheadBytes + record.topic.size() + record.type.size() + record.data.size() + record.call.size();
@@ -35,6 +37,21 @@ void Calls::OnCaughtUp() {
   PostArrival([](Calls& calls) {
     calls.loop_->AssertOnLoop();
     calls.CatchUp();
+  });
+}
+
+void Calls::OnGap(uint64_t head, Missing why) {
+  PostArrival([head, why](Calls& calls) {
+    calls.loop_->AssertOnLoop();
+    if (why == Missing::kUnreadable) {
+      calls.followed_ = head;  // the calls around them are what the other records make of them
+      return;
+    }
+    const bool was_caught_up = calls.is_caught_up_;
+    calls.BeginEpoch(calls.epoch_, head);
+    if (was_caught_up) {
+      calls.CatchUp();
+    }
   });
 }
 
@@ -75,7 +92,7 @@ void Calls::TakeArrivals() {
     inbox_.pop_front();
     arrival(*this);
   }
-  RunFollowTasks();
+  follow_waits_.OnFollowed(followed_);
 }
 
 void Calls::TakeEntries(Entries entries, size_t bytes) {
@@ -90,16 +107,6 @@ void Calls::TakeEntries(Entries entries, size_t bytes) {
   AckFollowed();
   if (budget_.Take(bytes) && log_ != nullptr) {
     log_->ResumeFollow();
-  }
-}
-
-void Calls::RunFollowTasks() {
-  std::vector<FollowWait> ready;
-  for (FollowWait& wait : std::exchange(follow_waits_, {})) {
-    (wait.awaited <= followed_ ? ready : follow_waits_).push_back(std::move(wait));
-  }
-  for (FollowWait& wait : ready) {
-    wait.task(*this, absl::OkStatus());
   }
 }
 
@@ -154,7 +161,7 @@ void Calls::TakeEntry(log::Entry& entry, Entries* answers) {
     case log::v1::CallRecord::kEnd:
       slot->is_deciding = false;
       if (is_valid) {
-        NoteEnded(*slot, what.end());
+        NoteEnded(*slot, what.end(), entry);
         answers->push_back(std::move(entry));
       }
       break;
@@ -179,7 +186,14 @@ void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
     CloseOpening(*opening);
   }
   const bool has_key = !open.key_fingerprint().empty();
-  if (const auto same = has_key ? keys_.find(open.key_fingerprint()) : keys_.end(); same != keys_.end()) {
+  auto same = has_key ? keys_.find(open.key_fingerprint()) : keys_.end();
+  if (same != keys_.end() && IsKeyFreeAt(*same->second, entry.record.time)) {
+    Slot& former = *same->second;
+    ForgetKey(former);
+    Reschedule(former);
+    same = keys_.end();
+  }
+  if (same != keys_.end()) {
     // Another one with this key stands before it in the log.
     if (opening.has_value()) {
       opening->done(Join(*same->second, open.body_fingerprint(), opening->is_async));
@@ -216,7 +230,13 @@ void Calls::TakeOpen(log::Entry& entry, log::v1::CallOpen open) {
 }
 
 void Calls::NoteAnswer(Slot& slot) {
-  slot.appended_index = std::max(slot.appended_index, slot.state.next_index());
+  if (slot.state.next_index() > slot.appended_index) {
+    slot.ForgetAppended();
+  }
+  if (auto why = rejections_.Take(slot.state.id(), slot.state.next_index());
+      why.has_value() && slot.worker != nullptr) {
+    Ack(*slot.worker, slot, *std::move(why));
+  }
   slot.quiet_since = Now();
   metrics_.events.Add(1);
   if (slot.state.next_index() == 1 && slot.worker != nullptr) {
@@ -236,8 +256,9 @@ void Calls::NoteStopped(Slot& slot, StopReason reason) {
   }
 }
 
-void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end) {
-  slot.ended_at = Now();
+void Calls::NoteEnded(Slot& slot, const log::v1::CallEnd& end, const log::Entry& entry) {
+  slot.ended_at = Now() - (loop_->now() - entry.received);
+  rejections_.Erase(slot.state.id());
   Dequeue(slot);
   Unclaim(slot);
   if (slot.worker != nullptr) {
@@ -304,65 +325,15 @@ void Calls::Forget(Slot& slot) {
   slots_.erase(slots_.find(slot.state.id()));
 }
 
+bool Calls::IsKeyFreeAt(const Slot& slot, absl::Time time) const {
+  // Clocks are set back a little now and then.
+  const absl::Duration kept = options_.history - std::min(kClockStepMax, options_.history / 2);
+  return slot.state.is_ended() && time - slot.state.end_time() >= kept;
+}
+
 void Calls::ForgetKey(Slot& slot) {
   if (std::exchange(slot.holds_key, false)) {
     keys_.erase(slot.state.key_fingerprint());
-  }
-}
-
-void Calls::BeginEpoch(uint64_t epoch, uint64_t head) {
-  if (epoch_ != 0) {
-    // The log has been made anew, and nothing that was in it is.
-    waiting_.clear();
-    waiting_count_ = 0;
-    for (const auto& slot : slots_) {
-      if (slot->worker != nullptr && (!slot->is_claiming || slot->IsMoving())) {
-        TellStop(*slot, StopReason::kLost);
-      }
-      Detach(*slot);
-    }
-    keys_.clear();
-    claims_.clear();
-    slots_.clear();
-    per_subject_.clear();
-    per_address_.clear();
-    log_bytes_ = 0;
-    bytes_in_flight_ = 0;
-    open_count_ = 0;
-    for (const auto& [id, opening] : openings_) {
-      ++open_count_;
-      bytes_in_flight_ += opening.bytes;
-      ++per_subject_[opening.subject];
-      ++per_address_[opening.address];
-    }
-    metrics_.open.Set(open_count_);
-    metrics_.queued.Set(0);
-  }
-  // Sequences begin anew: what waited for one of before would wait for ever.
-  for (FollowWait& wait : follow_waits_) {
-    wait.awaited = 0;
-  }
-  epoch_ = epoch;
-  followed_ = head;
-  is_caught_up_ = false;
-  answers_->OnEpoch(epoch, head);
-}
-
-void Calls::CatchUp() {
-  answers_->OnCaughtUp();
-  is_caught_up_ = true;
-  // What was going on before this process, or while it did not know.
-  for (const auto& slot : slots_) {
-    if (!slot->state.is_ended()) {
-      CountAfresh(*slot);
-    }
-  }
-  std::vector<WorkerHandle> workers;
-  for (const auto& [key, worker] : serving_) {
-    workers.push_back(worker);
-  }
-  for (const WorkerHandle& worker : workers) {
-    AssignWaitingTo(worker);
   }
 }
 

@@ -18,11 +18,6 @@ constexpr Duration kPresenceInterval = std::chrono::seconds(1);
 
 }  // namespace
 
-void Calls::TickTimer::OnTimer() {
-  calls_->loop_->AssertOnLoop();
-  calls_->Tick();
-}
-
 void Calls::Tick() {
   if (log_ == nullptr) {
     return;
@@ -34,24 +29,16 @@ void Calls::Tick() {
   if (away_since_.has_value()) {
     *away_since_ += late;
   }
-  const bool is_away = !log_->health().ok();
-  if (is_away && !away_since_.has_value()) {
-    away_since_ = now;
-  } else if (!is_away && away_since_.has_value()) {
-    away_total_ += now - *away_since_;
-    away_since_.reset();
-  }
+  const bool is_away = StandStill();
   // Those silent while the log is away are not gone.
-  if (!is_away && replicas_.DropSilent(now)) {
+  if (replicas_.DropSilent(Now())) {
     TakeOverFromReplicas();
   }
   if (is_away) {
-    for (FollowWait& wait : std::exchange(follow_waits_, {})) {
-      wait.task(*this, absl::UnavailableError("the log is away"));
-    }
+    follow_waits_.Fail(absl::UnavailableError("the log is away"));
   }
-  for (auto& [worker, held] : std::exchange(untaken_, {})) {
-    AwaitTakeOver(worker, std::move(held));
+  for (const WorkerHandle& worker : std::exchange(untaken_, {})) {
+    AwaitTakeOver(worker);
   }
   for (const auto& [name, queue] : waiting_) {
     for (const auto& [sequence, slot] : queue) {
@@ -70,6 +57,19 @@ void Calls::Tick() {
   loop_->Schedule(tick_timer_, kTick);
 }
 
+bool Calls::StandStill() {
+  const bool is_away = !log_->health().ok();
+  const bool stands_still = is_away || (IsLeavingCalls() && replicas_.empty());
+  const MonotonicTime now = loop_->now();
+  if (stands_still && !away_since_.has_value()) {
+    away_since_ = now;
+  } else if (!stands_still && away_since_.has_value()) {
+    away_total_ += now - *away_since_;
+    away_since_.reset();
+  }
+  return is_away;
+}
+
 void Calls::TakeOverFromReplicas() {
   for (const auto& slot : slots_) {
     if (slot->state.is_ended()) {
@@ -84,7 +84,7 @@ void Calls::TakeOverFromReplicas() {
 
 void Calls::Hear(const std::string& replica) {
   if (is_caught_up_ && options_.has_replicas && replica != replica_) {
-    replicas_.Hear(replica, loop_->now());
+    replicas_.Hear(replica, Now());
   }
 }
 
@@ -103,7 +103,7 @@ void Calls::SayPresence() {
   }
   for (const auto& slot : slots_) {
     if (slot->readers > 0 && !slot->state.is_ended()) {
-      presence.add_read_calls(slot->state.id());
+      presence.add_read_calls(std::string(slot->state.id().view()));
     }
   }
   absl::erase_if(come_, [&](auto& each) {
@@ -125,7 +125,7 @@ void Calls::SayPresence() {
 void Calls::NotePresence(const log::v1::ReplicaPresence& presence) {
   const bool is_new = !replicas_.IsKnown(presence.replica());
   const absl::flat_hash_set<std::string> read_before = replicas_.ReadBy(presence.replica());
-  replicas_.Note(presence, loop_->now());
+  replicas_.Note(presence, Now());
   is_presence_due_ = is_presence_due_ || is_new;
   for (const log::v1::ServingStream& stream : presence.workers()) {
     last_stream_ = std::max(last_stream_, stream.stream());

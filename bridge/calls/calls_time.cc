@@ -109,7 +109,8 @@ std::optional<MonotonicTime> Calls::NextDeadline(const Slot& slot) const {
   } else {
     consider(SilentTooLongAt(slot));
   }
-  if (slot.unread_since.has_value() && call.on_disconnect() != OnDisconnect::kContinue) {
+  // Its readers are sent elsewhere by this process's end.
+  if (slot.unread_since.has_value() && call.on_disconnect() != OnDisconnect::kContinue && !IsLeavingCalls()) {
     // The replica where the last reader has left sees to what stops at once; others only guess who reads.
     const Duration at_once = options_.has_replicas ? Replicas::kSilenceMax : Duration::zero();
     consider(*slot.unread_since + (StopsAtOnce(slot) ? at_once : Chrono(options_.grace)));
@@ -249,6 +250,9 @@ void Calls::Drain(absl::Duration window, absl::AnyInvocable<void()> done) {
     calls.is_draining_ = true;
     calls.is_presence_due_ = true;
     if (calls.options_.is_log_durable) {
+      if (calls.log_ != nullptr) {
+        calls.StandStill();
+      }
       drained();
       return;
     }

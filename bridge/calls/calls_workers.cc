@@ -48,35 +48,43 @@ void Calls::ServeNow(const WorkerHandle& worker, Serve serve) {
     }
     current = worker;
     worker->number = NextStream();
-    come_[key] = kTimesSaid;
+    if (options_.has_replicas) {
+      come_[key] = kTimesSaid;
+    }
   }
   metrics_.workers.Set(serving_.size());
-  AssignWaitingTo(worker);
   is_presence_due_ = true;
-  AwaitTakeOver(worker, std::move(serve.held));
+  ++worker->serves;
+  worker->held = std::move(serve.held);
+  if (!std::exchange(worker->is_coming, true)) {
+    AwaitTakeOver(worker);
+  }
 }
 
-void Calls::AwaitTakeOver(const WorkerHandle& worker, std::vector<Serve::Held> held) {
+void Calls::AwaitTakeOver(const WorkerHandle& worker) {
   if (!is_caught_up_) {
-    untaken_.emplace_back(worker, std::move(held));  // tried again by the tick
+    untaken_.push_back(worker);  // tried again by the tick
     return;
   }
-  AwaitHead([worker, listed = std::move(held)](Calls& calls, const absl::Status& status) mutable {
-    calls.loop_->AssertOnLoop();
+  follow_waits_.AwaitHead([this, worker, asked = worker->serves](const absl::Status& status) {
+    loop_->AssertOnLoop();
     if (worker->stream == nullptr) {
       return;  // it has left meanwhile
     }
-    if (status.ok()) {
-      calls.TakeOver(worker, listed);
+    if (!status.ok()) {
+      untaken_.push_back(worker);  // tried again by the tick
+    } else if (worker->serves != asked) {
+      AwaitTakeOver(worker);  // what it has said since then may name newer claims
     } else {
-      calls.untaken_.emplace_back(worker, std::move(listed));  // tried again by the tick
+      TakeOver(worker);
     }
   });
 }
 
-void Calls::TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>& held) {
+void Calls::TakeOver(const WorkerHandle& worker) {
+  worker->is_coming = false;
   absl::flat_hash_set<Slot*> kept;
-  for (const Serve::Held& each : held) {
+  for (const Serve::Held& each : std::exchange(worker->held, {})) {
     Slot* const slot = Find(each.call_id);
     if (slot == nullptr || slot->state.is_ended() || !slot->state.is_claimed() || slot->state.worker() != worker->key ||
         slot->state.attempt() != each.attempt) {
@@ -90,7 +98,7 @@ void Calls::TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>&
       }
       continue;
     }
-    slot->appended_index = slot->state.next_index();
+    slot->ForgetAppended();
     if (options_.has_replicas) {
       // It moves here, and no claim for an older stream counts from then on. What is appended on its way is not void.
       ClaimFor(*slot, worker);
@@ -105,16 +113,15 @@ void Calls::TakeOver(const WorkerHandle& worker, const std::vector<Serve::Held>&
     }
     Reschedule(*slot);
   }
-  const auto claimed = claims_.find(worker->key);
-  if (claimed == claims_.end()) {
-    return;
-  }
-  const std::vector<Slot*> all(claimed->second.begin(), claimed->second.end());
-  for (Slot* const slot : all) {
-    if (!kept.contains(slot) && slot->worker != worker) {
-      LoseWorker(*slot, "the worker has come back without the call");
+  if (const auto claimed = claims_.find(worker->key); claimed != claims_.end()) {
+    const std::vector<Slot*> all(claimed->second.begin(), claimed->second.end());
+    for (Slot* const slot : all) {
+      if (!kept.contains(slot) && slot->worker != worker) {
+        LoseWorker(*slot, "the worker has come back without the call");
+      }
     }
   }
+  AssignWaitingTo(worker);
 }
 
 void Calls::RemoveServing(const WorkerHandle& worker) {
@@ -150,7 +157,7 @@ void Calls::RemoveNow(const WorkerHandle& worker, Leave leave) {
 // --- Answers.
 
 CallAck Calls::AckOf(const Slot& slot, absl::Status status) {
-  return {.id = slot.state.id(),
+  return {.id = std::string(slot.state.id().view()),
           .attempt = slot.state.attempt(),
           .next_index = slot.state.next_index(),
           .status = std::move(status)};
@@ -196,40 +203,61 @@ std::optional<EndOf> Calls::EndByWorker(const Slot& slot, CallUpdate::End end) c
   return how;
 }
 
-void Calls::UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates, absl::AnyInvocable<void()> taken) {
+void Calls::UpdateNow(const WorkerHandle& worker, std::vector<CallUpdate> updates,
+                      absl::AnyInvocable<void(bool)> taken) {
   Batch batch;
   batch.records.reserve(updates.size());
-  batch.sent.reserve(updates.size());
+  batch.call_ids.reserve(updates.size());
   for (CallUpdate& update : updates) {
     TakeUpdate(worker, std::move(update), &batch);
   }
   if (batch.records.empty()) {
-    taken();
+    taken(batch.is_taken);
     return;
   }
-  Append(std::move(batch.records), [worker, sent = std::move(batch.sent), done = std::move(taken)](
-                                       Calls& calls, const absl::StatusOr<log::Position>& last) mutable {
-    calls.loop_->AssertOnLoop();
-    calls.NoteAppended(worker, sent, last.status());
-    if (!last.ok()) {
-      done();
-      return;
-    }
-    calls.AwaitFollowed(*last, [answer = std::move(done)](Calls&, const absl::Status&) mutable { answer(); });
-  });
+  Append(std::move(batch.records),
+         [worker, call_ids = std::move(batch.call_ids), is_taken = batch.is_taken, done = std::move(taken)](
+             Calls& calls, const absl::StatusOr<log::Position>& last) mutable {
+           calls.loop_->AssertOnLoop();
+           if (!last.ok()) {
+             calls.NoteNotAppended(*worker, call_ids, last.status());
+             done(false);
+             return;
+           }
+           calls.follow_waits_.AwaitFollowed(
+               *last, calls.followed(),
+               [answer = std::move(done), is_taken](const absl::Status&) mutable { answer(is_taken); });
+         });
 }
 
-void Calls::NoteAppended(const WorkerHandle& worker, const std::vector<Sent>& sent, const absl::Status& status) {
-  for (const Sent& each : sent) {
-    Slot* const slot = Find(each.call_id);
-    if (slot == nullptr) {
-      continue;
+void Calls::NoteNotAppended(const Worker& worker, const std::vector<std::string>& call_ids, const absl::Status& why) {
+  for (const std::string& id : call_ids) {
+    if (Slot* const slot = Find(id)) {
+      slot->ForgetAppended();
+      rejections_.Erase(id);
+      Ack(worker, *slot, absl::UnavailableError(why.message()));
     }
-    slot->appended_bytes -= std::min(each.bytes, slot->appended_bytes);
-    if (!status.ok()) {
-      slot->appended_index = slot->state.next_index();
-      Ack(*worker, *slot, absl::UnavailableError(status.message()));
-    }
+  }
+}
+
+absl::Status Calls::CheckRoom(const Slot& slot, uint64_t bytes) const {
+  if (slot.appended_bytes + bytes > options_.answer_bytes_max) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the answer is larger than calls.max_answer_bytes, ", options_.answer_bytes_max));
+  }
+  // New calls are refused before. What is open may grow, but not until the log has to forget some of it.
+  if (log_bytes_ > options_.log_bytes_max + options_.log_bytes_max / 2) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the calls that are kept take half as much again as calls.log.max_bytes, ", options_.log_bytes_max));
+  }
+  return absl::OkStatus();
+}
+
+void Calls::Reject(const Worker& worker, const Slot& slot, absl::Status why) {
+  if (slot.state.next_index() == slot.appended_index) {
+    Ack(worker, slot, std::move(why));
+  } else {
+    rejections_.Put(slot.state.id(), slot.appended_index, std::move(why));
   }
 }
 
@@ -237,6 +265,7 @@ void Calls::TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* bat
   Slot* const slot = Find(update.call_id);
   const absl::Status may = CheckHas(*worker, update, slot);
   if (!may.ok()) {
+    batch->is_taken = batch->is_taken && worker->stream != nullptr;
     if (worker->stream != nullptr) {
       const bool is_its = slot != nullptr && slot->state.attempt() == update.attempt;
       worker->stream->OnAck({.id = std::move(update.call_id),
@@ -248,18 +277,15 @@ void Calls::TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* bat
   }
   slot->quiet_since = Now();
   absl::Status rejected = std::move(update.rejected);
-  uint64_t bytes = 0;
   const size_t records_before = batch->records.size();
   const size_t known = std::min<uint64_t>(slot->appended_index - update.first_index, update.events.size());
   for (size_t i = known; i < update.events.size(); ++i) {
     AnswerEvent& event = update.events[i];
-    if (slot->state.answer_bytes() + slot->appended_bytes + BytesOf(event) > options_.answer_bytes_max) {
-      rejected = absl::ResourceExhaustedError(
-          absl::StrCat("the answer is larger than calls.max_answer_bytes, ", options_.answer_bytes_max));
-      StopCall(*slot, StopReason::kLimit, "the answer was larger than calls.max_answer_bytes");
+    if (absl::Status full = CheckRoom(*slot, BytesOf(event)); !full.ok()) {
+      StopCall(*slot, StopReason::kLimit, full.message());
+      rejected = std::move(full);
       break;
     }
-    bytes += BytesOf(event);
     slot->appended_bytes += BytesOf(event);
     batch->records.push_back(
         AnswerRecord(update.call_id, {.attempt = update.attempt, .index = slot->appended_index++}, std::move(event)));
@@ -275,13 +301,13 @@ void Calls::TakeUpdate(const WorkerHandle& worker, CallUpdate update, Batch* bat
   }
   const bool is_stored = batch->records.size() > records_before;
   if (!rejected.ok()) {
-    Ack(*worker, *slot, rejected);
+    Reject(*worker, *slot, std::move(rejected));
   } else if (!is_stored && known > 0) {
     Ack(*worker, *slot, absl::OkStatus());
   }
   Reschedule(*slot);
   if (is_stored) {
-    batch->sent.push_back({.call_id = std::move(update.call_id), .bytes = bytes});
+    batch->call_ids.push_back(std::move(update.call_id));
   }
 }
 

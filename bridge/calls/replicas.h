@@ -23,6 +23,7 @@ class Replicas {
   // Forgets those that are gone; true where there was one.
   bool DropSilent(base::MonotonicTime now);
 
+  bool empty() const { return replicas_.empty(); }
   bool IsThere(absl::string_view replica) const { return replicas_.contains(replica); }
   // It has said what it serves.
   bool IsKnown(absl::string_view replica) const;

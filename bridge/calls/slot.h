@@ -25,6 +25,11 @@ struct Slot final : loop::Timer {
 
   // What it counts for in bytes_in_flight_.
   uint64_t HeldBodyBytes() const { return state.input() == nullptr ? 0 : state.input()->body.size(); }
+  // What has been appended and not followed is not in the log, or was another worker's.
+  void ForgetAppended() {
+    appended_index = state.next_index();
+    appended_bytes = state.answer_bytes();
+  }
   // Its worker has it already, and comes here with it.
   bool IsMoving() const { return is_claiming && state.is_claimed() && worker->key == state.worker(); }
   // When its worker's stream broke, where no other one of it is about to have the call.
@@ -44,7 +49,7 @@ struct Slot final : loop::Timer {
   // Its idempotency key stands for it.
   bool holds_key = false;
   uint32_t readers = 0;
-  // Events of the attempt that have been appended, followed or not; the bytes of those that have not been followed.
+  // Events of the attempt that have been appended, followed or not, and their bytes.
   uint64_t appended_index = 0;
   uint64_t appended_bytes = 0;
   // Of its records: what it counts for in log_bytes_.

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
@@ -27,12 +28,17 @@ struct Worker {
   size_t calls = 0;
   // It has been told to go on elsewhere.
   bool is_leaving = false;
+  // What it holds is being looked up. Until that is known it is given nothing.
+  bool is_coming = false;
+  // How many times it has said what it serves, and what it held the last time.
+  uint64_t serves = 0;
+  std::vector<Serve::Held> held;
 
   Worker(std::string name, std::shared_ptr<WorkerStream> its_stream)
       : publisher(std::move(name)), stream(std::move(its_stream)) {}
 
   bool is_serving() const { return stream != nullptr && !key.empty(); }
-  bool HasRoom() const { return is_serving() && !is_leaving && calls < concurrent_max; }
+  bool HasRoom() const { return is_serving() && !is_leaving && !is_coming && calls < concurrent_max; }
   bool HasRoomFor(absl::string_view name) const { return HasRoom() && names.contains(name); }
 };
 

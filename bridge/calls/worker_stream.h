@@ -41,7 +41,7 @@ class WorkerStream {
   virtual ~WorkerStream() = default;
 
   virtual void OnCall(AssignedCall call) = 0;
-  virtual void OnStop(const std::string& call_id, uint32_t attempt, StopReason reason) = 0;
+  virtual void OnStop(absl::string_view call_id, uint32_t attempt, StopReason reason) = 0;
   virtual void OnAck(CallAck ack) = 0;
   // Several, in this order.
   virtual void OnAcks(std::vector<CallAck> acks) = 0;

@@ -40,6 +40,19 @@ absl::Status CheckOrder(Named low, Named high, absl::string_view why, std::strin
 
 std::string FormatCount(uint64_t count) { return absl::StrCat(count); }
 
+// An event larger than its log would be acked, and gone.
+absl::Status CheckHoldsEvent(Named log, Named frame) {
+  // What may be stored with a frame: topic, publisher, key, and where it stands.
+  constexpr uint64_t kRecordOverheadMax = 4096;
+  if (log.value >= frame.value + kRecordOverheadMax) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(log.path, ": ", FormatSize(log.value), " is too small for an event of ", frame.path, ", which is ",
+                   FormatSize(frame.value), ": it would be trimmed as it is stored; write ",
+                   FormatSize(frame.value + kRecordOverheadMax), " or more, or make ", frame.path, " smaller"));
+}
+
 absl::Status ValidateSizes(const v1::Config& config) {
   const v1::Http& http = config.http();
   const v1::Grpc& grpc = config.grpc();
@@ -60,6 +73,8 @@ absl::Status ValidateSizes(const v1::Config& config) {
                              "the largest request could never be read", FormatCount));
   RETURN_IF_ERROR(CheckOrder(frame, {"log.history.max_bytes", config.log().history().max_bytes()},
                              "the largest event could never be replayed", FormatSize));
+  RETURN_IF_ERROR(CheckHoldsEvent({"log.disk.max_bytes", config.log().disk().max_bytes()}, frame));
+  RETURN_IF_ERROR(CheckHoldsEvent({"log.jetstream.max_bytes", config.log().jetstream().max_bytes()}, frame));
   return CheckOrder(frame, {"http.max_pinned_bytes", http.max_pinned_bytes()},
                     "one slow stream within the largest event would be closed", FormatSize);
 }

@@ -98,19 +98,32 @@ void Connection::CountRequestBytes() {
       input_.capacity() + (pending_ == nullptr ? 0 : pending_->head_text.capacity() + pending_->body.capacity());
   context_->metrics->request_bytes.Add(bytes);
   context_->metrics->request_bytes.Sub(std::exchange(counted_request_bytes_, bytes));
-  if (bytes <= kRequestBytesFree || context_->metrics->request_bytes.value() <= context_->limits.request_bytes_max) {
+  if (state_ != State::kReading || bytes <= kRequestBytesFree) {
+    holder_hook_.unlink();
+  } else if (!holder_hook_.is_linked()) {
+    context_->holders.push_back(*this);
+  }
+  const auto is_too_much = [this] {
+    return context_->metrics->request_bytes.value() > context_->limits.request_bytes_max;
+  };
+  if (bytes <= kRequestBytesFree || !is_too_much()) {
     return;
   }
-  if (state_ == State::kAwaiting) {
-    AnswerLate();
-    return;
-  }
-  if (state_ != State::kReading) {
+  if (state_ != State::kReading && state_ != State::kAwaiting) {
     Close();  // it reads no answers, and sends requests
     return;
   }
-  Refuse({.status = 503, .detail = "too many requests that are not whole are held; send it again later"});
-  Send();
+  while (is_too_much() && !context_->holders.empty()) {
+    Connection& longest = context_->holders.front();
+    const bool is_own = &longest == this;
+    longest.GiveRequestUp();
+    if (is_own) {
+      return;
+    }
+  }
+  if (is_too_much()) {
+    AnswerLate();
+  }
 }
 
 bool Connection::Receive() {
@@ -280,7 +293,7 @@ bool Connection::Answer() {
   std::string response;
   {
     const Exchange::Scope scope(&exchange);
-    response = context_->dispatcher->Answer(RebuildHead(request->head, request->body.size()), request->body);
+    response = context_->dispatcher->Answer(RebuildHead(request->head));
   }
   if (exchange.awaited != nullptr) {
     Await(std::move(request), std::move(exchange.awaited));

@@ -37,8 +37,9 @@ struct ConnectionLimits {
   absl::Duration answer_timeout = absl::Seconds(60);
   // Of all responses that wait to be sent, on all connections.
   uint64_t unsent_bytes_max = uint64_t{64} << 20;
-  // Of all requests that are not whole or not yet answered, on all connections. Over it, connections that hold more
-  // than a few kilobytes are refused. Several of the largest requests fit into it.
+  // Of all requests that are not whole or not yet answered, on all connections. Over it, of the requests that are not
+  // whole and take more than a few kilobytes those are refused that have done so for longest. Several of the largest
+  // requests fit into it.
   uint64_t request_bytes_max = uint64_t{64} << 20;
   // Of the limit of open files so many are left to others; where it is below 2,000, proportionally fewer.
   uint64_t reserved_descriptors = 0;
@@ -90,9 +91,11 @@ class Connection final : private loop::Watcher, private loop::Timer {
 
   void OnReady(uint32_t events) override;
   void OnTimer() override;
-  // Goes on as far as it can. The connection may be gone after it, as after CountRequestBytes.
+  // Goes on as far as it can. The connection may be gone after it, as after the next two.
   void TakeTurn();
   void CountRequestBytes();
+  // All connections together hold too much of requests, and this one has done so for longest.
+  void GiveRequestUp();
 
   // These return false where the connection is gone.
   bool Receive();
@@ -165,12 +168,17 @@ class Connection final : private loop::Watcher, private loop::Timer {
   std::unique_ptr<Pending> pending_;
   // In one of the lists of the context.
   Hook hook_;
+  // In context_->holders.
+  Hook holder_hook_;
   // Of the TurnQueue.
   Hook turn_hook_;
 
  public:
   using List = boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Hook, &Connection::hook_>,
                                       boost::intrusive::constant_time_size<false>>;
+  using HolderList =
+      boost::intrusive::list<Connection, boost::intrusive::member_hook<Connection, Hook, &Connection::holder_hook_>,
+                             boost::intrusive::constant_time_size<false>>;
 };
 
 // The connections of a loop whose next request is there already, and which let others have their turn first.
@@ -208,6 +216,8 @@ struct ConnectionContext {
   Connection::List idle = {};
   Connection::List unfinished = {};
   Connection::List answered = {};
+  // Those that hold more than a few kilobytes of a request that is not whole, by the time since when.
+  Connection::HolderList holders = {};
   TurnQueue turns{loop};
 };
 

@@ -86,16 +86,26 @@ void Connection::CloseAll(ConnectionContext* context) {
   context->turns.Stop();
 }
 
+void Connection::GiveRequestUp() {
+  holder_hook_.unlink();
+  Refuse({.status = 503, .detail = "too many requests that are not whole are held; send it again later"});
+  if (Send()) {
+    CountRequestBytes();
+  }
+}
+
 size_t Connection::MakeRoom(ConnectionContext* context, const GiveWay& wanted) {
   context->loop->AssertOnLoop();
   const bool is_idle = wanted.which == GiveWay::Which::kIdle;
-  List& waiting = is_idle ? context->idle : context->unfinished;
+  const bool is_unread = wanted.which == GiveWay::Which::kUnread;
+  List& waiting = is_idle ? context->idle : is_unread ? context->answered : context->unfinished;
   const base::MonotonicTime latest = context->loop->now() - wanted.waited_min;
   size_t closed = 0;
   for (auto it = waiting.begin(); it != waiting.end() && it->waiting_since_ <= latest && closed < wanted.count_max;) {
     Connection& connection = *it++;
-    // Its request is there, and has not been looked at yet.
-    if (connection.turn_hook_.is_linked() || (is_idle && connection.transport_.HasInput())) {
+    // Its request is there, and has not been looked at yet; or its answer is not there.
+    if (connection.turn_hook_.is_linked() || (is_idle && connection.transport_.HasInput()) ||
+        (is_unread && connection.state_ != State::kWriting)) {
       continue;
     }
     connection.transport_.SayGoodbye();

@@ -22,20 +22,18 @@ static_assert(kLineBytesMax <= CPPHTTPLIB_REQUEST_URI_MAX_LENGTH);
 static_assert(kHeadersMax <= CPPHTTPLIB_HEADER_MAX_COUNT && 3 * kLineBytesMax < CPPHTTPLIB_MAX_LINE_LENGTH);
 #endif
 
-// A request and its response in memory, as the library's stream. It never waits: the request is whole.
+// A request's head and the response in memory, as the library's stream. It never waits.
 class MemoryStream final : public httplib::Stream {
  public:
-  MemoryStream(const std::string& head, const std::string& body) : head_(head), body_(body) {}
+  explicit MemoryStream(const std::string& head) : head_(head) {}
 
   std::string TakeOutput() { return std::move(output_); }
 
   bool is_readable() const override { return true; }
   bool is_writable() const override { return true; }
   ssize_t read(char* out, size_t size) override {
-    const std::string& source = position_ < head_.size() ? head_ : body_;
-    const size_t start = position_ < head_.size() ? position_ : position_ - head_.size();
-    const size_t count = std::min(size, source.size() - start);
-    std::copy_n(source.data() + start, count, out);
+    const size_t count = std::min(size, head_.size() - position_);
+    std::copy_n(head_.data() + position_, count, out);
     position_ += count;
     return static_cast<ssize_t>(count);
   }
@@ -55,7 +53,6 @@ class MemoryStream final : public httplib::Stream {
 
  private:
   const std::string& head_;
-  const std::string& body_;
   size_t position_ = 0;
   std::string output_;
 };
@@ -96,8 +93,8 @@ class Dispatcher::Library final : public httplib::Server {
 Dispatcher::Dispatcher(std::chrono::seconds keep_alive) : library_(std::make_unique<Library>()) {
   library_->set_keep_alive_timeout(keep_alive.count());
   library_->set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
-    return HandleBeforeRouting(request, response) ? httplib::Server::HandlerResponse::Handled
-                                                  : httplib::Server::HandlerResponse::Unhandled;
+    Handle(request, response);
+    return httplib::Server::HandlerResponse::Handled;
   });
   // A handler's exception is a bug of ours or out of memory: its text is nobody's business.
   library_->set_exception_handler([](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
@@ -116,11 +113,6 @@ Dispatcher::Dispatcher(std::chrono::seconds keep_alive) : library_(std::make_uni
 Dispatcher::~Dispatcher() = default;
 
 void Dispatcher::Route(absl::string_view method, const std::string& path, Handler handler) {
-  if (method == "POST") {
-    // Its body is read by the library, which then looks the path up itself: a literal one, so the regular expression
-    // has no repetition.
-    library_->Post(path, handler);
-  }
   routes_[path].emplace(method, std::move(handler));
 }
 
@@ -164,38 +156,29 @@ std::optional<Dispatcher::BodyLimit> Dispatcher::BodyLimitOf(const RequestHead& 
 
 void Dispatcher::SetFinisher(Handler finisher) { library_->set_post_routing_handler(std::move(finisher)); }
 
-bool Dispatcher::HandleBeforeRouting(const httplib::Request& request, httplib::Response& response) const {
+void Dispatcher::Handle(const httplib::Request& request, httplib::Response& response) const {
   if (guard_ && !guard_(request, response)) {
-    return true;
+    return;
   }
   Exchange& exchange = Exchange::Current();
   const Below* const below = FindBelow(*exchange.head, &exchange.segment);
   if (exchange.resumed != nullptr) {
     exchange.resumed(request, response);
-    return true;
+    return;
   }
   const auto route = routes_.find(request.path);
   if (below == nullptr && route == routes_.end()) {
-    SetProblem({.status = 404, .detail = absl::StrCat("nothing is served at this path")}, &response);
-    return true;
+    SetProblem({.status = 404, .detail = "nothing is served at this path"}, &response);
+    return;
   }
   const Methods& methods = below != nullptr ? below->methods : route->second;
   const auto handler =
       methods.find(request.method == "HEAD" ? absl::string_view("GET") : absl::string_view(request.method));
   if (handler == methods.end()) {
     AnswerWithMethods(methods, request, &response);
-    return true;
-  }
-  if (below == nullptr && request.method == "POST") {
-    // The library takes multipart bodies apart by regular expressions, and nothing here wants them.
-    if (absl::StartsWithIgnoreCase(request.get_header_value("Content-Type"), "multipart/")) {
-      SetProblem({.status = 415, .detail = "multipart bodies are not taken; send application/json"}, &response);
-      return true;
-    }
-    return false;  // the library reads the body first
+    return;
   }
   handler->second(request, response);
-  return true;
 }
 
 void Dispatcher::AnswerWithMethods(const Methods& methods, const httplib::Request& request,
@@ -221,8 +204,8 @@ void Dispatcher::AnswerWithMethods(const Methods& methods, const httplib::Reques
   response->set_header("Allow", allow);
 }
 
-std::string Dispatcher::Answer(const std::string& head, const std::string& body) {
-  MemoryStream stream(head, body);
+std::string Dispatcher::Answer(const std::string& head) {
+  MemoryStream stream(head);
   library_->Process(stream, !Exchange::Current().head->is_keep_alive);
   return stream.TakeOutput();
 }

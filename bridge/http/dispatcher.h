@@ -16,8 +16,8 @@
 
 namespace bridge::http {
 
-// Routes requests by cpp-httplib, without its sockets and threads: a whole request goes in as text, the response comes
-// out as text. One for all loops.
+// Has requests answered by cpp-httplib, without its sockets and threads: a whole head goes in as text, the response
+// comes out as text. The library does not see the body. One for all loops.
 //
 // Thread-safe once all routes have been added. What differs between the library's versions stands in dispatcher.cc.
 class Dispatcher {
@@ -35,7 +35,7 @@ class Dispatcher {
   void Route(absl::string_view method, const std::string& path, Handler handler);
 
   // The same for every path that is `prefix` and one segment of letters, digits, "_", "." and "-", which the handler
-  // finds as Exchange::segment, and the body as Exchange::body: of any type, the library does not look at it.
+  // finds as Exchange::segment.
   void RouteBelow(absl::string_view method, absl::string_view prefix, Handler handler);
 
   // How large a body may be, and how who configures that calls it.
@@ -55,10 +55,10 @@ class Dispatcher {
   // Runs on every response, before its head is written.
   void SetFinisher(Handler finisher);
 
-  // Answers one request, given as RebuildHead's text and the body. REQUIRES: an Exchange::Scope.
+  // Answers one request, given as RebuildHead's text. REQUIRES: an Exchange::Scope, which has the body.
   // Returns the response's bytes; where the exchange has been parked, what comes before the rest; nothing of use where
   // the answer has been deferred.
-  std::string Answer(const std::string& head, const std::string& body);
+  std::string Answer(const std::string& head);
 
  private:
   class Library;
@@ -70,7 +70,7 @@ class Dispatcher {
     std::optional<BodyLimit> body_limit;
   };
 
-  bool HandleBeforeRouting(const httplib::Request& request, httplib::Response& response) const;
+  void Handle(const httplib::Request& request, httplib::Response& response) const;
   // Answers a request whose method has no handler.
   static void AnswerWithMethods(const Methods& methods, const httplib::Request& request, httplib::Response* response);
   // The path and what of it is the segment.

@@ -24,7 +24,7 @@ class AnswerStream final : public EventStream {
 
 }  // namespace
 
-void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
+void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, const hub::Hub::Opening& opening,
                         const hub::StreamTerms& terms, StreamLimits::Place place,
                         std::optional<calls::Calls::Reader> reader) {
   hub->loop().AssertOnLoop();
@@ -33,7 +33,7 @@ void EventStream::Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selec
                          : new EventStream(std::move(socket.transport), hub, std::move(place));
   socket.loop->AssertOnLoop();
   socket.loop->Rewatch(stream->transport_.fd(), socket.watcher, stream);
-  hub->Add(*stream, std::move(selection), std::move(opening), std::move(socket.unsent), terms);
+  hub->Add(*stream, std::move(selection), opening, std::move(socket.unsent), terms);
 }
 
 EventStream::EventStream(Transport transport, hub::Hub* hub, StreamLimits::Place place)

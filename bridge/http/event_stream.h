@@ -22,7 +22,7 @@ namespace bridge::http {
 class EventStream : public hub::Subscription, private loop::Watcher {
  public:
   // Takes over the socket, and keeps its place as long as it lives, and the reader of an answer.
-  static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, hub::Hub::Opening opening,
+  static void Start(ParkedSocket socket, hub::Hub* hub, hub::Selection selection, const hub::Hub::Opening& opening,
                     const hub::StreamTerms& terms, StreamLimits::Place place,
                     std::optional<calls::Calls::Reader> reader);
 

@@ -42,7 +42,7 @@ void EventsHandlers::AddRoutes(Dispatcher* dispatcher) {
 }
 
 void EventsHandlers::Serve(const httplib::Request& request, httplib::Response& response) {
-  auto parsed = ParseSubscribeRequest(request, options_.rules);
+  auto parsed = ParseSubscribeRequest(request, *Exchange::Current().body, options_.rules);
   if (const auto* problem = std::get_if<Problem>(&parsed)) {
     refusals_.bad_request.Add(1);
     SetProblem(*problem, &response);

@@ -94,7 +94,7 @@ std::variant<Client, Denial> Gate::ByTicket(absl::string_view ticket, absl::Time
                 .ticket = read->id};
 }
 
-std::optional<Denial> Gate::CheckPatterns(const Client& client, const std::vector<topic::Pattern>& patterns,
+std::optional<Denial> Gate::CheckPatterns(const Client& client, absl::Span<const topic::Pattern> patterns,
                                           absl::string_view parameter) const {
   for (const topic::Pattern& pattern : patterns) {
     if (client.identity->MaySubscribe(pattern)) {

@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 #include "bridge/auth/authenticator.h"
 #include "bridge/http/client.h"
@@ -47,7 +48,7 @@ class Gate {
   std::variant<Client, Denial> Identify(const httplib::Request& request, absl::Time now) const;
 
   // Whether each pattern lies within one that the client was granted. `parameter` is what the request calls them.
-  std::optional<Denial> CheckPatterns(const Client& client, const std::vector<topic::Pattern>& patterns,
+  std::optional<Denial> CheckPatterns(const Client& client, absl::Span<const topic::Pattern> patterns,
                                       absl::string_view parameter) const;
 
   // Whether the client may make calls of that name, in whose name they then are: a token has to have a subject.

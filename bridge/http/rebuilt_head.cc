@@ -5,15 +5,16 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 
 namespace bridge::http {
 namespace {
 
 bool IsDealtWith(absl::string_view name) {
-  constexpr std::array<absl::string_view, 11> kNames = {
-      "Content-Length", "Transfer-Encoding", "Content-Encoding", "Expect",     "Connection", "Range",
-      "If-Range",       "REMOTE_ADDR",       "REMOTE_PORT",      "LOCAL_ADDR", "LOCAL_PORT"};
+  constexpr std::array<absl::string_view, 12> kNames = {
+      "Content-Length", "Transfer-Encoding", "Content-Encoding", "Accept-Encoding", "Expect",     "Connection",
+      "Range",          "If-Range",          "REMOTE_ADDR",      "REMOTE_PORT",     "LOCAL_ADDR", "LOCAL_PORT"};
   return std::any_of(kNames.begin(), kNames.end(),
                      [&](absl::string_view known) { return absl::EqualsIgnoreCase(name, known); });
 }
@@ -35,9 +36,18 @@ void AppendQuery(absl::string_view query, std::string* text) {
   }
 }
 
+// Appends a header's value, so that the library decodes it to what it is.
+void AppendValue(absl::string_view value, std::string* text) {
+  if (absl::StrContains(value, '%')) {
+    *text += absl::StrReplaceAll(value, {{"%", "%25"}});
+  } else {
+    absl::StrAppend(text, value);
+  }
+}
+
 }  // namespace
 
-std::string RebuildHead(const RequestHead& head, size_t body_size) {
+std::string RebuildHead(const RequestHead& head) {
   std::string text = absl::StrCat(head.method, " ");
   const size_t query = std::min(head.target.find('?'), head.target.size());
   absl::StrAppend(&text, head.target.substr(0, query));
@@ -45,11 +55,10 @@ std::string RebuildHead(const RequestHead& head, size_t body_size) {
   absl::StrAppend(&text, " HTTP/1.", head.minor_version, "\r\n");
   for (const auto& header : head.headers) {
     if (!IsDealtWith(header.name)) {
-      absl::StrAppend(&text, header.name, ": ", header.value, "\r\n");
+      absl::StrAppend(&text, header.name, ": ");
+      AppendValue(header.value, &text);
+      text += "\r\n";
     }
-  }
-  if (head.has_body() && head.method != "GET" && head.method != "HEAD" && head.method != "OPTIONS") {
-    absl::StrAppend(&text, "Content-Length: ", body_size, "\r\n");
   }
   text += "\r\n";
   return text;

@@ -28,6 +28,12 @@ bool IsFieldValueChar(char c) {
   return c == '\t' || (byte >= 0x20 && byte != 0x7f);
 }
 
+// RFC 9110 §5.5: a value has space and tab before and behind it, and nothing else that other parsers take for space.
+absl::string_view WithoutOuterSpace(absl::string_view text) {
+  const size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
+}
+
 Refusal BadRequest(std::string detail) { return {.status = 400, .detail = std::move(detail)}; }
 
 // The methods that the HTTP library knows, less those that have no use here.
@@ -105,13 +111,15 @@ std::optional<Refusal> ParseHeader(absl::string_view line, RequestHead* head) {
     return BadRequest(absl::StrCat("header line ", base::Quoted(line),
                                    ": must be a name, a colon directly behind it, and a value; lines are not folded"));
   }
-  const absl::string_view value = absl::StripAsciiWhitespace(line.substr(colon + 1));
+  const absl::string_view value = WithoutOuterSpace(line.substr(colon + 1));
   if (!std::all_of(value.begin(), value.end(), IsFieldValueChar)) {
     return BadRequest(absl::StrCat("header ", name, ": control characters are not allowed in its value"));
   }
-  if (name.size() + value.size() + 4 > kLineBytesMax) {  // as it is rebuilt
+  const auto escaped = static_cast<size_t>(std::count(value.begin(), value.end(), '%'));
+  if (name.size() + value.size() + 2 * escaped + 4 > kLineBytesMax) {  // as it is rebuilt
     return Refusal{.status = 431,
-                   .detail = absl::StrCat("header ", base::Quoted(name), " is longer than ", kLineBytesMax, " bytes")};
+                   .detail = absl::StrCat("header ", base::Quoted(name), " is longer than ", kLineBytesMax,
+                                          " bytes; a % counts as three")};
   }
   if (head->headers.size() == kHeadersMax) {
     return Refusal{.status = 431, .detail = absl::StrCat("more than ", kHeadersMax, " headers")};

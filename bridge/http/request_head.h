@@ -42,7 +42,7 @@ struct RequestHead {
   absl::string_view Find(absl::string_view name) const;
 };
 
-// What cpp-httplib takes: so many headers, and lines with their CR LF.
+// What cpp-httplib takes: so many headers, and lines with their CR LF, as RebuildHead writes them.
 inline constexpr size_t kHeadersMax = 100;
 inline constexpr size_t kLineBytesMax = 8192;
 

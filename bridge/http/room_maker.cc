@@ -24,6 +24,7 @@ constexpr std::array kRounds = {
     GiveWay{.which = Which::kIdle, .waited_min = milliseconds(100)},
     GiveWay{.which = Which::kUnfinished, .waited_min = milliseconds(1000)},
     GiveWay{.which = Which::kUnfinished, .waited_min = milliseconds(100)},
+    GiveWay{.which = Which::kUnread, .waited_min = milliseconds(1000)},
     GiveWay{.which = Which::kIdle},
     GiveWay{.which = Which::kUnfinished},
 };

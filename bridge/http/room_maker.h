@@ -23,6 +23,8 @@ struct GiveWay {
     kIdle,
     // Some of it has, or all has been said and the client has not closed yet.
     kUnfinished,
+    // The client does not take its answer, or takes it slowly.
+    kUnread,
   };
   Which which = Which::kIdle;
   // Those that have waited for so long, the longest first.
@@ -31,8 +33,8 @@ struct GiveWay {
 };
 
 // Has connections give way where no descriptors are left: at first those that have been idle for a while, and only
-// where there are none such, those that a client may be about to use. Event streams and requests that have come never
-// do.
+// where there are none such, those that a client may be about to use. Event streams never do, nor requests whose answer
+// is being made.
 //
 // Lives on its EventLoop.
 class RoomMaker {

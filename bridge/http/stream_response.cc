@@ -26,8 +26,8 @@ void AnswerWithStream(StreamPlan plan, const httplib::Request& request, httplib:
     }
     pending->opened->Add(1);
     Exchange::Current().park = [pending, begun = std::move(opening)](ParkedSocket socket) mutable {
-      EventStream::Start(std::move(socket), pending->hub, std::move(pending->selection), std::move(begun),
-                         pending->terms, *std::move(pending->place), std::move(pending->reader));
+      EventStream::Start(std::move(socket), pending->hub, std::move(pending->selection), begun, pending->terms,
+                         *std::move(pending->place), std::move(pending->reader));
     };
     return false;  // the rest of the response is written by the hub
   };

@@ -88,12 +88,19 @@ std::variant<Raw, Problem> ReadQuery(const httplib::Request& request, const Subs
   return raw;
 }
 
-std::variant<Raw, Problem> ReadBody(const httplib::Request& request) {
+std::variant<Raw, Problem> ReadBody(const httplib::Request& request, const std::string& text) {
   if (auto problem = CheckIsJson(request)) {
     return *std::move(problem);
   }
+  if (!request.params.empty()) {
+    const std::string& name = request.params.begin()->first;
+    return Problem{.detail = absl::StrCat("the query parameter ", base::Quoted(name),
+                                          " is not read: a POST says everything in its body"),
+                   .parameter = base::Shown(name, kParameterShownMax),
+                   .example = std::string(kBodyExample)};
+  }
   v1::SubscribeRequest body;
-  if (auto problem = ReadJsonBody(request.body, "a subscription", kBodyExample, &body)) {
+  if (auto problem = ReadJsonBody(text, "a subscription", kBodyExample, &body)) {
     return *std::move(problem);
   }
   Raw raw{.topics = {body.topics().begin(), body.topics().end()},
@@ -181,9 +188,9 @@ std::optional<Problem> ReadSelection(const Raw& raw, const SubscribeRules& rules
 
 }  // namespace
 
-std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
+std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request, const std::string& body,
                                                               const SubscribeRules& rules) {
-  auto read = request.method == "POST" ? ReadBody(request) : ReadQuery(request, rules);
+  auto read = request.method == "POST" ? ReadBody(request, body) : ReadQuery(request, rules);
   if (auto* problem = std::get_if<Problem>(&read)) {
     return std::move(*problem);
   }

@@ -25,7 +25,7 @@ struct SubscribeRules {
 };
 
 // Reads the query of a GET, or the JSON body of a POST; the Last-Event-ID header wins over both.
-std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request,
+std::variant<SubscribeRequest, Problem> ParseSubscribeRequest(const httplib::Request& request, const std::string& body,
                                                               const SubscribeRules& rules);
 
 }  // namespace bridge::http

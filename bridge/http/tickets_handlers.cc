@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 
+#include "bridge/http/exchange.h"
 #include "bridge/http/json_body.h"
 #include "bridge/http/passing_refusal.h"
 #include "bridge/http/v1/http.pb.h"
@@ -23,12 +24,12 @@ constexpr const char* kPath = "/tickets";
 constexpr absl::string_view kMethods = "POST, OPTIONS";
 
 // There is nothing to ask for yet.
-std::optional<Problem> CheckBody(const httplib::Request& request) {
-  if (auto problem = CheckIsJson(request); problem.has_value() || request.body.empty()) {
+std::optional<Problem> CheckBody(const httplib::Request& request, const std::string& text) {
+  if (auto problem = CheckIsJson(request); problem.has_value() || text.empty()) {
     return problem;
   }
   v1::TicketRequest body;
-  return ReadJsonBody(request.body, "a request for a ticket", "{}", &body);
+  return ReadJsonBody(text, "a request for a ticket", "{}", &body);
 }
 
 std::string JsonOf(const auth::Tickets::Minted& minted, absl::Time now) {
@@ -58,7 +59,7 @@ void TicketsHandlers::AddRoutes(Dispatcher* dispatcher) {
 
 void TicketsHandlers::Serve(const httplib::Request& request, httplib::Response& response) {
   response.set_header("Cache-Control", "no-store");
-  if (auto problem = CheckBody(request)) {
+  if (auto problem = CheckBody(request, *Exchange::Current().body)) {
     Refuse({.problem = *std::move(problem)}, request, &response);
     return;
   }

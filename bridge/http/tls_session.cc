@@ -65,6 +65,9 @@ class Pieces {
     size_t size = 0;
     while (!empty() && size < buffer->size()) {
       const absl::string_view part = Rest().substr(0, buffer->size() - size);
+      if (size > 0 && part.size() == 1 && Rest().size() > 1) {
+        break;  // the byte that a record owes would be all that has gone of this piece
+      }
       std::memcpy(buffer->data() + size, part.data(), part.size());
       size += part.size();
       Skip(part.size());

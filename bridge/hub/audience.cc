@@ -14,8 +14,9 @@ constexpr size_t kRoundBytesMax = size_t{64} << 10;
 // What one call compares, records with patterns: some 100 microseconds.
 constexpr uint64_t kScanMax = 4096;
 
-// A pattern's text, its node in the index and one at which it branches off from others.
+// A pattern's text, its node in the index and one at which it branches off from others; a type's text.
 constexpr size_t kPatternBytes = 400;
+constexpr size_t kTypeBytes = 64;
 
 constexpr auto kMatchesKeptFor = std::chrono::seconds(30);
 
@@ -37,11 +38,14 @@ size_t Selection::PatternBytes() const {
   for (const topic::Pattern& pattern : patterns) {
     bytes += kPatternBytes + 2 * pattern.text().size();
   }
+  for (const std::string& type : types) {
+    bytes += kTypeBytes + type.size();
+  }
   return bytes;
 }
 
 bool Selection::MatchesType(const sse::Frame& frame) const {
-  return types.empty() || std::find(types.begin(), types.end(), frame.type()) != types.end();
+  return types.empty() || std::binary_search(types.begin(), types.end(), frame.type());
 }
 
 bool Selection::Matches(absl::string_view topic, const sse::Frame& frame) const {

@@ -27,17 +27,17 @@ enum class Framing : uint8_t { kChunked, kPlain };
 
 // What an event stream asks for.
 struct Selection {
-  std::vector<topic::Pattern> patterns;
+  absl::InlinedVector<topic::Pattern, 1> patterns;
   // Only these types; all where empty.
   std::vector<std::string> types;
   Framing framing = Framing::kChunked;
 
   // Sorts and removes repeats, so that what asks for the same is equal.
   void Normalize();
-  // Of the topic and the type.
+  // Of the topic and the type. REQUIRES, both: it is normalized.
   bool Matches(absl::string_view topic, const sse::Frame& frame) const;
   bool MatchesType(const sse::Frame& frame) const;
-  // The memory that the patterns take, here and in an index, roughly: what they share with others is not known.
+  // The memory that patterns and types take, here and in an index, roughly: what they share with others is not known.
   size_t PatternBytes() const;
 
   friend bool operator==(const Selection&, const Selection&) = default;

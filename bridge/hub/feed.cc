@@ -32,6 +32,12 @@ void Feed::OnCaughtUp() {
   }
 }
 
+void Feed::OnGap(uint64_t head, Missing /*why*/) {
+  for (FrameSink* sink : sinks_) {
+    sink->PostGap(head);
+  }
+}
+
 log::Follower::Flow Feed::OnEntries(absl::Span<const log::Entry> entries) {
   auto batch = std::make_shared<FrameBatch>(this);
   batch->list.Reserve(entries.size());

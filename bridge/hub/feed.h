@@ -37,6 +37,7 @@ class FrameSink {
   // As log::Follower's calls of these names.
   virtual void PostEpoch(uint64_t epoch, uint64_t head) = 0;
   virtual void PostCaughtUp() = 0;
+  virtual void PostGap(uint64_t head) = 0;
   virtual void PostFrames(std::shared_ptr<const FrameBatch> batch) = 0;
 };
 
@@ -48,6 +49,7 @@ class Feed final : public log::Follower {
  public:
   void OnEpoch(uint64_t epoch, uint64_t head) override;
   void OnCaughtUp() override;
+  void OnGap(uint64_t head, Missing why) override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
   // `resume` has who hands the entries over go on after a stall; called on any thread. REQUIRES: called before the

@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstddef>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 
+#include "bridge/base/ref_counted_string.h"
 #include "bridge/sse/frame.h"
 
 namespace bridge::hub {
@@ -17,41 +17,32 @@ class FrameList {
  public:
   void Reserve(size_t count) {
     frames_.reserve(count);
-    places_.reserve(count);
+    topics_.reserve(count);
   }
 
   void Append(sse::FramePtr frame, absl::string_view topic) {
-    if (empty() || this->topic(size() - 1) != topic) {
-      last_ = {.begin = topics_.size(), .size = topic.size()};
-      topics_.append(topic.data(), topic.size());
-    }
-    frames_bytes_ += frame->footprint_bytes();
+    footprint_bytes_ += frame->footprint_bytes();
     frames_.push_back(std::move(frame));
-    places_.push_back(last_);
+    if (!topics_.empty() && topics_.back() == topic) {
+      topics_.push_back(topics_.back());
+      return;
+    }
+    topics_.emplace_back(topic);
+    footprint_bytes_ += topics_.back().footprint_bytes();
   }
 
   bool empty() const { return frames_.empty(); }
   size_t size() const { return frames_.size(); }
   const std::vector<sse::FramePtr>& frames() const { return frames_; }
-  absl::string_view topic(size_t i) const {
-    return absl::string_view(topics_).substr(places_[i].begin, places_[i].size);
-  }
+  const base::RefCountedString& topic(size_t i) const { return topics_[i]; }
 
   // The memory that they take, about.
-  size_t footprint_bytes() const { return frames_bytes_ + topics_.size(); }
+  size_t footprint_bytes() const { return footprint_bytes_; }
 
  private:
-  // Of a topic in `topics_`.
-  struct Place {
-    size_t begin = 0;
-    size_t size = 0;
-  };
-
   std::vector<sse::FramePtr> frames_;
-  std::vector<Place> places_;
-  std::string topics_;
-  Place last_;
-  size_t frames_bytes_ = 0;
+  std::vector<base::RefCountedString> topics_;
+  size_t footprint_bytes_ = 0;
 };
 
 }  // namespace bridge::hub

@@ -30,8 +30,14 @@ Hub::Hub(loop::EventLoop* loop, log::EventLog* log, StoreReader* store, const Hu
       self_(std::make_shared<Hub*>(this)),
       ring_(options.history),
       on_ready_(std::move(on_ready)),
-      pace_timer_(this),
-      tidy_timer_(this) {
+      pace_timer_([this] {
+        loop_->AssertOnLoop();
+        LetHeldBackGoOn();
+      }),
+      tidy_timer_([this] {
+        loop_->AssertOnLoop();
+        Tidy();
+      }) {
   loop_->AssertOnLoop();
   loop_->Schedule(tidy_timer_, kTidyInterval);
 }
@@ -154,11 +160,6 @@ void Hub::NotePartialRound(Subscription& subscription, const Audience::Round& ro
 void Hub::NoteHistory() {
   metrics_.history_events.Set(ring_.end_index() - ring_.begin_index());
   metrics_.history_bytes.Set(ring_.footprint_bytes());
-}
-
-void Hub::TidyTimer::OnTimer() {
-  hub_->loop_->AssertOnLoop();
-  hub_->Tidy();
 }
 
 void Hub::Tidy() {

@@ -27,6 +27,7 @@
 #include "bridge/hub/subscription.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/position.h"
+#include "bridge/loop/callback_timer.h"
 #include "bridge/loop/event_loop.h"
 #include "bridge/topic/pattern_index.h"
 
@@ -52,8 +53,8 @@ struct StreamTerms {
 };
 
 // Serves the event streams of one loop: it gets every record in order, keeps its own index of the ring and its own
-// subscriptions, and shares nothing with the other loops but the frames' bytes. What is older than the ring it reads
-// from the store, page by page.
+// subscriptions, and shares nothing with the other loops but the bytes of frames and of topics' names. What is older
+// than the ring it reads from the store, page by page.
 //
 // Lives on its EventLoop, except for what is said to be thread-safe. Replay and live are one mechanism, a cursor that
 // moves through the ring, so that the seam between them can neither lose nor repeat. A stream that takes what it is
@@ -70,6 +71,7 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   // Thread-safe (FrameSink).
   void PostEpoch(uint64_t epoch, uint64_t head) override;
   void PostCaughtUp() override;
+  void PostGap(uint64_t head) override;
   void PostFrames(std::shared_ptr<const FrameBatch> batch) override;
   // Thread-safe (PageSink).
   void PostPage(FramePagePtr page) override;
@@ -100,7 +102,7 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
 
   // Begins to serve `subscription`; `unsent` (response head and opening, in its framing) is written first.
   // The hub may call OnEnd before it returns.
-  void Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
+  void Add(Subscription& subscription, Selection selection, const Opening& opening, std::string unsent,
            const StreamTerms& terms) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // The transport takes bytes again.
@@ -135,28 +137,13 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   static constexpr size_t kFlushFramesMax = 128;
   static constexpr size_t kFlushBytesMax = size_t{128} << 10;
 
-  class TidyTimer final : public loop::Timer {
-   public:
-    explicit TidyTimer(Hub* hub) : hub_(hub) {}
-
-   private:
-    void OnTimer() override;
-    Hub* const hub_;
-  };
-  class PaceTimer final : public loop::Timer {
-   public:
-    explicit PaceTimer(Hub* hub) : hub_(hub) {}
-
-   private:
-    void OnTimer() override;
-    Hub* const hub_;
-  };
   class DrainState;
 
   // Something that came from the log, in its order.
   struct Arrival {
-    // A batch of frames; nullptr: a new epoch, or that the log has been caught up with.
-    std::shared_ptr<const FrameBatch> batch;
+    enum class Kind : uint8_t { kFrames, kEpoch, kCaughtUp, kGap };
+    Kind kind;
+    std::shared_ptr<const FrameBatch> batch = nullptr;
     uint64_t epoch = 0;
     uint64_t head = 0;
   };
@@ -169,8 +156,10 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   int TakeFrames() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Goes on to find its audiences; it is done when match_ is. Returns how many steps it took.
   int MatchTopic(absl::string_view topic, int steps_max) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
-  // Returns how many audiences are owed the frame, and streams end behind it. REQUIRES: its match is done.
-  size_t TakeFrame(const sse::FramePtr& frame, absl::string_view topic) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Returns what it costs, in frames: audiences are looked at and owed the frame, streams end behind it. REQUIRES: its
+  // match is done.
+  size_t TakeFrame(const sse::FramePtr& frame, const base::RefCountedString& topic)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Has its live streams catch up, and so end behind the frame that the ring gets next. Returns how many they were.
   size_t EndLive(Audience& audience) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
@@ -235,6 +224,8 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   void AskForBounds() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void OnBounds(const absl::StatusOr<log::Bounds>& bounds) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void WakeWaiting() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // REQUIRES: the ring has reached what it waits for.
+  void GoOnFromAwaited(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
   // --- Cursors that are behind the ring.
   int CatchUpFromStore(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -263,8 +254,11 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   void HoldBack(Subscription& subscription) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   void LetHeldBackGoOn() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
 
-  // --- The log starts anew.
+  // --- The log starts anew, or has a gap.
   void BeginEpoch(uint64_t epoch, uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  void SkipTo(uint64_t head) ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
+  // Drops what audiences are owed. REQUIRES: no stream is live.
+  void DropOwed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
   // Its half-written frame, whose sequence means nothing any more, becomes text that is still to be written.
   static void FinishPartialAsText(Subscription& subscription);
   void BecomeReady() ABSL_EXCLUSIVE_LOCKS_REQUIRED(loop_);
@@ -379,11 +373,11 @@ class Hub final : public FrameSink, public PageSink, private loop::Work {
   };
   absl::flat_hash_map<const Subscription*, Replay> replays_ ABSL_GUARDED_BY(loop_);
   Subscription::StageList held_back_ ABSL_GUARDED_BY(loop_);
-  PaceTimer pace_timer_ ABSL_GUARDED_BY(loop_);
+  loop::CallbackTimer pace_timer_ ABSL_GUARDED_BY(loop_);
 
   // When the store was last asked what it may not have answered.
   base::MonotonicTime asked_again_at_ ABSL_GUARDED_BY(loop_);
-  TidyTimer tidy_timer_ ABSL_GUARDED_BY(loop_);
+  loop::CallbackTimer tidy_timer_ ABSL_GUARDED_BY(loop_);
   std::shared_ptr<DrainState> drain_ ABSL_GUARDED_BY(loop_);
 };
 

@@ -23,11 +23,17 @@ constexpr size_t kOwedBytesMax = size_t{16} << 20;
 
 }  // namespace
 
-void Hub::PostEpoch(uint64_t epoch, uint64_t head) { PostArrival({.batch = nullptr, .epoch = epoch, .head = head}); }
+void Hub::PostEpoch(uint64_t epoch, uint64_t head) {
+  PostArrival({.kind = Arrival::Kind::kEpoch, .epoch = epoch, .head = head});
+}
 
-void Hub::PostCaughtUp() { PostArrival({.batch = nullptr}); }
+void Hub::PostCaughtUp() { PostArrival({.kind = Arrival::Kind::kCaughtUp}); }
 
-void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) { PostArrival({.batch = std::move(batch)}); }
+void Hub::PostGap(uint64_t head) { PostArrival({.kind = Arrival::Kind::kGap, .head = head}); }
+
+void Hub::PostFrames(std::shared_ptr<const FrameBatch> batch) {
+  PostArrival({.kind = Arrival::Kind::kFrames, .batch = std::move(batch)});
+}
 
 void Hub::PostArrival(Arrival arrival) {
   loop_->Post([self = self_, arrived = std::move(arrival)]() mutable {
@@ -40,16 +46,24 @@ void Hub::PostArrival(Arrival arrival) {
 }
 
 int Hub::TakeArrival() {
-  if (inbox_.front().batch != nullptr) {
+  if (inbox_.front().kind == Arrival::Kind::kFrames) {
     return TakeFrames();
   }
   const Arrival arrival = std::move(inbox_.front());
   inbox_.pop_front();
-  if (arrival.epoch != 0) {
-    BeginEpoch(arrival.epoch, arrival.head);
-  } else {
-    is_caught_up_ = true;
-    BecomeReady();
+  switch (arrival.kind) {
+    case Arrival::Kind::kEpoch:
+      BeginEpoch(arrival.epoch, arrival.head);
+      break;
+    case Arrival::Kind::kGap:
+      SkipTo(arrival.head);
+      break;
+    case Arrival::Kind::kCaughtUp:
+      is_caught_up_ = true;
+      BecomeReady();
+      break;
+    case Arrival::Kind::kFrames:
+      break;  // taken above
   }
   return 1;
 }
@@ -61,7 +75,7 @@ int Hub::TakeFrames() {
   const FrameList& list = inbox_.front().batch->list;
   int taken = 0;
   while (inbox_position_ < list.size() && taken < kFramesPerTurn && owed_bytes_ < kOwedBytesMax) {
-    const absl::string_view topic = list.topic(inbox_position_);
+    const base::RefCountedString& topic = list.topic(inbox_position_);
     taken += 1 + MatchTopic(topic, (kFramesPerTurn - taken) * kStepsPerFrame) / kStepsPerFrame;
     if (!match_.is_done()) {
       break;
@@ -93,7 +107,7 @@ int Hub::MatchTopic(absl::string_view topic, int steps_max) {
   return static_cast<int>(index_.Continue(match_, static_cast<size_t>(steps_max), note));
 }
 
-size_t Hub::TakeFrame(const sse::FramePtr& frame, absl::string_view topic) {
+size_t Hub::TakeFrame(const sse::FramePtr& frame, const base::RefCountedString& topic) {
   std::copy_if(unindexed_.begin(), unindexed_.end(), std::back_inserter(matched_),
                [&](const Audience* audience) { return audience->selection().Matches(topic, *frame); });
   size_t ended = 0;
@@ -119,9 +133,10 @@ size_t Hub::TakeFrame(const sse::FramePtr& frame, absl::string_view topic) {
     audience->Owe({.frame = frame, .index_before = index_before, .index_after = index_after});
     owed_bytes_ += BytesOf(*frame, audience->selection().framing).size();
   }
+  const size_t compared = matched_.size() / kStepsPerFrame;
   matched_.clear();
   CatchUpWithAudiences();
-  return audiences + ended;
+  return audiences + ended + compared;
 }
 
 size_t Hub::EndLive(Audience& audience) {

@@ -155,7 +155,7 @@ bool Hub::FinishLookback(Subscription& subscription) {
   const bool is_cut = lookback.is_cut && lookback.remaining == 0 && next > ring_.begin_index();
   lookbacks_.erase(found);
   subscription.next_ = next;
-  subscription.last_sequence_ = next == ring_.begin_index() ? ring_.trimmed_sequence() : ring_[next - 1]->sequence();
+  subscription.last_sequence_ = ring_.SequenceBefore(next);
   Say(subscription, EncodeOpen(IdOf(subscription.last_sequence_), JitteredRetry(), options_.heartbeat));
   if (is_cut) {
     SayGap(subscription, /*requested=*/"", subscription.last_sequence_, GapReason::kReplayLimit);

@@ -89,9 +89,7 @@ void Hub::CutReplay(Subscription& subscription, uint64_t next) {
   subscription.starts_at_oldest_ = false;
   pages_.erase(&subscription);
   subscription.next_ = std::max(next, ring_.begin_index());
-  const uint64_t last =
-      subscription.next_ == ring_.begin_index() ? ring_.trimmed_sequence() : ring_[subscription.next_ - 1]->sequence();
-  SayGap(subscription, requested, last, GapReason::kReplayLimit);
+  SayGap(subscription, requested, ring_.SequenceBefore(subscription.next_), GapReason::kReplayLimit);
 }
 
 void Hub::HoldBack(Subscription& subscription) {
@@ -100,11 +98,6 @@ void Hub::HoldBack(Subscription& subscription) {
     loop_->Schedule(pace_timer_, kPace);
   }
   held_back_.push_back(subscription);
-}
-
-void Hub::PaceTimer::OnTimer() {
-  hub_->loop_->AssertOnLoop();
-  hub_->LetHeldBackGoOn();
 }
 
 void Hub::LetHeldBackGoOn() {

@@ -1,4 +1,4 @@
-// Streams whose cursor is behind the ring, which read the store page by page; and a log that starts anew.
+// Streams whose cursor is behind the ring, which read the store page by page; and a log that starts anew, or has a gap.
 #include <algorithm>
 #include <utility>
 
@@ -39,7 +39,12 @@ void Hub::ReadStoreAfter(Subscription& subscription, uint64_t sequence) {
 }
 
 void Hub::StartAtOldest(Subscription& subscription) {
-  ReadStoreAfter(subscription, HistoryStart());  // which finds it in the ring, where that is all
+  if (store_ == nullptr) {
+    subscription.reads_store_ = false;
+    subscription.next_ = ring_.begin_index();
+    return;
+  }
+  ReadStoreAfter(subscription, HistoryStart());
   subscription.starts_at_oldest_ = true;
 }
 
@@ -76,10 +81,9 @@ int Hub::CatchUpFromStore(Subscription& subscription) {
     }
     return 1;
   }
-  if (page->has_damage && subscription.next_ == page->after) {
-    const uint64_t first = page->list.empty() ? page->read_to : page->list.frames().front()->sequence() - 1;
-    SayGap(subscription, IdOf(LastSequenceOf(subscription)), first, GapReason::kTrimmed);
-    subscription.next_ = first;
+  if (subscription.next_ < page->damaged_to) {
+    SayGap(subscription, IdOf(LastSequenceOf(subscription)), page->damaged_to, GapReason::kTrimmed);
+    subscription.next_ = page->damaged_to;
   }
   const Selection& selection = subscription.audience_->selection();
   const auto behind = [](uint64_t sequence, const sse::FramePtr& frame) { return sequence < frame->sequence(); };
@@ -169,10 +173,7 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     cut.emplace_back(&subscription, IdOf(LastSequenceOf(subscription)));
     FinishPartialAsText(subscription);
   }
-  for (Audience* audience : std::exchange(owed_, {})) {
-    audience->CurrentRound();
-    owed_bytes_ -= audience->EndRound();
-  }
+  DropOwed();
   pages_.clear();
   if (store_ != nullptr) {
     store_->Drop();
@@ -194,6 +195,42 @@ void Hub::BeginEpoch(uint64_t epoch, uint64_t head) {
     MakeRunnable(*subscription);
   }
   AskForBounds();
+}
+
+void Hub::SkipTo(uint64_t head) {
+  std::vector<std::pair<Subscription*, uint64_t>> behind;
+  for (Subscription& subscription : all_) {
+    if (subscription.reads_store_ || subscription.awaited_ != 0 || subscription.is_ending_ ||
+        lookbacks_.contains(&subscription)) {
+      continue;  // its cursor is not in the ring, or means nothing
+    }
+    LeaveStage(subscription);
+    const bool is_slow = subscription.next_ < ring_.begin_index();
+    behind.emplace_back(&subscription,
+                        is_slow ? LastSequenceOf(subscription) : ring_.SequenceBefore(subscription.next_));
+  }
+  DropOwed();
+  ring_.Reset(head);
+  for (const auto& [subscription, cursor] : behind) {
+    if (store_ != nullptr) {
+      ReadStoreAfter(*subscription, cursor);  // which says what is missing
+    } else {
+      SayGap(*subscription, IdOf(cursor), HistoryStart(), GapReason::kTrimmed);
+      StartAtOldest(*subscription);
+    }
+    MakeRunnable(*subscription);
+  }
+  WakeWaiting();
+}
+
+void Hub::DropOwed() {
+  for (Audience* audience : std::exchange(owed_, {})) {
+    audience->CurrentRound();
+    owed_bytes_ -= audience->EndRound();
+    if (audience->subscriptions == 0) {
+      ReleaseAudience(*audience);
+    }
+  }
 }
 
 void Hub::FinishPartialAsText(Subscription& subscription) {

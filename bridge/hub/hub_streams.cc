@@ -75,7 +75,7 @@ Hub::Opening Hub::Open(Selection& selection, const Start& start) {
   return opening;
 }
 
-void Hub::Add(Subscription& subscription, Selection selection, Opening opening, std::string unsent,
+void Hub::Add(Subscription& subscription, Selection selection, const Opening& opening, std::string unsent,
               const StreamTerms& terms) {
   Audience& audience = AudienceOf(std::move(selection));
   ++audience.subscriptions;
@@ -142,6 +142,10 @@ void Hub::Block(Subscription& subscription) {
 }
 
 void Hub::Wait(Subscription& subscription) {
+  if (subscription.awaited_ <= ring_.head_sequence()) {
+    GoOnFromAwaited(subscription);  // reached while it was blocked
+    return;
+  }
   subscription.stage_ = Subscription::Stage::kWaiting;
   waiting_.push_back(subscription);
   AskForBounds();
@@ -242,18 +246,22 @@ void Hub::WakeWaiting() {
         continue;
       }
       LeaveStage(subscription);
-      const uint64_t reached = std::exchange(subscription.awaited_, 0);
-      if (reached >= ring_.trimmed_sequence()) {
-        subscription.next_ = ring_.IndexAfter(reached);
-      } else if (StoreReaches(reached)) {
-        ReadStoreAfter(subscription, reached);
-      } else {
-        SayGap(subscription, IdOf(reached), HistoryStart(), GapReason::kTrimmed);
-        StartAtOldest(subscription);
-      }
-      MakeRunnable(subscription);
+      GoOnFromAwaited(subscription);
     }
   }
+}
+
+void Hub::GoOnFromAwaited(Subscription& subscription) {
+  const uint64_t reached = std::exchange(subscription.awaited_, 0);
+  if (reached >= ring_.trimmed_sequence()) {
+    subscription.next_ = ring_.IndexAfter(reached);
+  } else if (StoreReaches(reached)) {
+    ReadStoreAfter(subscription, reached);
+  } else {
+    SayGap(subscription, IdOf(reached), HistoryStart(), GapReason::kTrimmed);
+    StartAtOldest(subscription);
+  }
+  MakeRunnable(subscription);
 }
 
 // --- Frames that are half written.

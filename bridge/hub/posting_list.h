@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <vector>
+
+#include <boost/container/vector.hpp>
+
+#include "bridge/base/allocated_bytes.h"
 
 namespace bridge::hub {
 
@@ -28,7 +31,7 @@ class PostingList {
     }
     assert(index - base_ <= std::numeric_limits<uint32_t>::max());
     if (offsets_.size() == offsets_.capacity()) {
-      offsets_.reserve(offsets_.size() + offsets_.size() / 2 + 1);  // there are as many lists as topics: by half
+      offsets_.reserve(RoomFor(offsets_.size() + offsets_.size() / 2 + 1));  // there are as many lists as topics
     }
     offsets_.push_back(static_cast<uint32_t>(index - base_));
   }
@@ -39,7 +42,7 @@ class PostingList {
       ++front_;
     }
     // Moving the rest when half is gone makes each index move once on average.
-    if (front_ > 16 && front_ * 2 > offsets_.size()) {
+    if (front_ > 16 && front_ > offsets_.size() / 2) {
       DropFront();
       // What a burst has taken is given back when it has gone.
       if (offsets_.capacity() > kShrunkFrom && offsets_.capacity() > 4 * offsets_.size()) {
@@ -61,6 +64,12 @@ class PostingList {
  private:
   static constexpr size_t kShrunkFrom = 64;
 
+  // As many as fit into the block that so many take.
+  static constexpr size_t RoomFor(size_t count) {
+    constexpr size_t kAllocatorBytes = 8;
+    return (base::AllocatedBytes(count * sizeof(uint32_t)) - kAllocatorBytes) / sizeof(uint32_t);
+  }
+
   void DropFront() {
     offsets_.erase(offsets_.begin(), offsets_.begin() + static_cast<std::ptrdiff_t>(front_));
     front_ = 0;
@@ -76,9 +85,12 @@ class PostingList {
     }
   }
 
+  // There are not more than fit into 32 bits, and so they are counted.
+  using Sizes = boost::container::vector_options_t<boost::container::stored_size<uint32_t>>;
+
   // From `base_`; those before `front_` are forgotten.
-  std::vector<uint32_t> offsets_;
-  size_t front_ = 0;
+  boost::container::vector<uint32_t, void, Sizes> offsets_;
+  uint32_t front_ = 0;
   uint64_t base_ = 0;
 };
 

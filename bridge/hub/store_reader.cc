@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 
+#include "bridge/base/allocated_bytes.h"
 #include "bridge/log/position.h"
 #include "bridge/ops/logging.h"
 
@@ -32,7 +33,7 @@ sse::FramePtr MakeFrame(uint64_t epoch, const log::Entry& entry) {
                                      .retry_ms = static_cast<uint64_t>(absl::ToInt64Milliseconds(record.retry))}});
 }
 
-absl::string_view StoreReader::PatternFor(const std::vector<topic::Pattern>& patterns) const {
+absl::string_view StoreReader::PatternFor(absl::Span<const topic::Pattern> patterns) const {
   if (!log_->can_filter() || patterns.size() != 1 || patterns[0].text() == ">") {
     return {};
   }
@@ -86,7 +87,7 @@ void StoreReader::GoOn(Key key, const Read& wanted) {
       key.after = page->read_to;
       at_hand.push_back(std::move(page));
     }
-    if (key.after <= wanted.furthest) {
+    if (key.after <= wanted.furthest && (pending_.size() < kReadsMax || pending_.contains(key))) {
       Read& read = pending_[key];
       starts = read.sinks.empty();
       read.furthest = std::max(read.furthest, wanted.furthest);
@@ -125,12 +126,12 @@ void StoreReader::OnPage(const Key& key, absl::StatusOr<log::Page> answer) {
   if (read.is_dropped) {
     return;
   }
-  auto page = std::make_shared<FramePage>();
+  const auto page = std::make_shared<FramePage>();
   page->epoch = key.epoch;
   page->after = key.after;
   page->read_to = answer->read_to.sequence;
   page->pattern = key.pattern;
-  page->has_damage = answer->has_damage;
+  page->damaged_to = answer->damaged_to;
   page->list.Reserve(answer->entries.size());
   for (const log::Entry& entry : answer->entries) {
     assert(entry.sequence > page->after && entry.sequence <= page->read_to);
@@ -181,20 +182,26 @@ StoreReader::Read StoreReader::TakePending(const Key& key) {
   return read;
 }
 
+size_t StoreReader::FootprintOf(const FramePage& page) {
+  // A page may hold nothing but how far it goes. Its key stands in the map and in the order.
+  constexpr size_t kPageBytes = base::AllocatedBytes(sizeof(FramePage)) + sizeof(FramePagePtr) + 2 * sizeof(Key);
+  return kPageBytes + 3 * base::AllocatedBytes(page.pattern.size()) + page.list.footprint_bytes();
+}
+
 void StoreReader::Keep(const Key& key, FramePagePtr page) {
   std::vector<FramePagePtr> dropped;  // freed without the lock
   const absl::MutexLock lock(&mutex_);
   const auto [it, is_new] = pages_.try_emplace(key, page);
   if (!is_new) {
-    bytes_ -= it->second->list.footprint_bytes();
+    bytes_ -= FootprintOf(*it->second);
     it->second = page;
   } else {
     order_.push_back(key);
   }
-  bytes_ += page->list.footprint_bytes();
+  bytes_ += FootprintOf(*page);
   while (bytes_ > kBytesKept && order_.size() > 1) {
     const auto oldest = pages_.find(order_.front());
-    bytes_ -= oldest->second->list.footprint_bytes();
+    bytes_ -= FootprintOf(*oldest->second);
     dropped.push_back(std::move(oldest->second));
     pages_.erase(oldest);
     order_.pop_front();

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 
 #include "bridge/hub/frame_list.h"
 #include "bridge/log/event_log.h"
@@ -33,8 +34,8 @@ struct FramePage {
   uint64_t read_to = 0;
   // Only what this matches is in it; everything where empty.
   std::string pattern;
-  // The first of the records that it covers are damaged in the store.
-  bool has_damage = false;
+  // The records from the first that it covers up to this one are damaged in the store; 0 for none.
+  uint64_t damaged_to = 0;
   FrameList list;
 };
 using FramePagePtr = std::shared_ptr<const FramePage>;
@@ -57,6 +58,9 @@ class StoreReader {
  public:
   // What the pages that are kept take at most; they are shared while streams follow each other closely.
   static constexpr size_t kBytesKept = size_t{32} << 20;
+  // The reads that go on or wait for the log. More than it answers before those who were left out ask again; and
+  // strangers, whose streams may have gone by then, cannot make it more.
+  static constexpr size_t kReadsMax = 4096;
 
   explicit StoreReader(log::EventLog* log) : log_(log) {}
   StoreReader(const StoreReader&) = delete;
@@ -69,12 +73,13 @@ class StoreReader {
   };
 
   // The pattern by which a stream with these patterns best asks for its pages; empty for none.
-  absl::string_view PatternFor(const std::vector<topic::Pattern>& patterns) const;
+  absl::string_view PatternFor(absl::Span<const topic::Pattern> patterns) const;
 
   // A page that covers the record behind `place`, if there is one at hand.
   FramePagePtr Find(const Place& place) const;
 
-  // Reads it; the page is posted to `sink`. Nothing is, while the store is away: ask again later.
+  // Reads it; the page is posted to `sink`. Nothing is, while the store is away or has too much to read: ask again
+  // later.
   void Fetch(const Place& place, PageSink* sink);
 
   // Drops the pages that are at hand or on their way: the log has begun anew, and may hold other records in the places
@@ -97,6 +102,8 @@ class StoreReader {
     bool is_dropped = false;
   };
 
+  // The memory that a page takes where it is kept, about.
+  static size_t FootprintOf(const FramePage& page);
   FramePagePtr FindLocked(const Place& place) const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   void Start(const Key& key);
   // Posts the pages from `key` on that are at hand, and begins or joins the read of the next one that is wanted.

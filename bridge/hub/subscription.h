@@ -31,7 +31,7 @@ class Subscription : private loop::Timer {
   Subscription& operator=(const Subscription&) = delete;
 
  protected:
-  // REQUIRES: not in a hub (OnEnd was called, or Hub::Remove).
+  // REQUIRES: not in a hub (it was never added, or OnEnd was called).
   ~Subscription() override = default;
 
  private:
@@ -101,7 +101,7 @@ class Subscription : private loop::Timer {
   // To be ended as soon as it has caught up.
   bool ends_when_live_ = false;
   EndReason end_reason_ = EndReason::kDraining;
-  // In the run queue, or in the list of the blocked.
+  // In the hub's list of its stage, where it is not live.
   Hook stage_hook_;
   // In the list of all streams of the hub.
   Hook all_hook_;

@@ -24,7 +24,7 @@ constexpr size_t kEntriesKept = 8 * DiskLog::kEntriesPerCallMax;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<DiskLog>> DiskLog::Open(Options options) {
+absl::StatusOr<std::unique_ptr<DiskLog>> DiskLog::Open(const Options& options) {
   ASSIGN_OR_RETURN(std::unique_ptr<disk::Store> store,
                    disk::Store::Open({.path = options.path,
                                       .may_lack_its_tail = options.sync == Sync::kInterval,
@@ -167,18 +167,24 @@ void DiskLog::StartTail(Follower* follower) {
 }
 
 void DiskLog::HandOverTail() {
-  if (tail_read_to_ < newest_) {
-    const absl::StatusOr<Page> page = store_->Read(
-        {.after = {.epoch = store_->epoch(), .sequence = tail_read_to_}, .entries_max = kEntriesPerCallMax}, {});
-    // What cannot be read, or has been trimmed meanwhile, is not in the tail.
-    tail_read_to_ = page.ok() && page->read_to.sequence > tail_read_to_ ? page->read_to.sequence : newest_;
-    if (page.ok()) {
-      inbox_.HandOver(page->entries);
-    }
+  if (tail_read_to_ == newest_) {
+    tail_follower_->OnCaughtUp();
+    tail_follower_ = nullptr;
     return;
   }
-  tail_follower_->OnCaughtUp();
-  tail_follower_ = nullptr;
+  const absl::StatusOr<Page> page = store_->Read(
+      {.after = {.epoch = store_->epoch(), .sequence = tail_read_to_}, .entries_max = kEntriesPerCallMax}, {});
+  if (!page.ok() || page->read_to.sequence == tail_read_to_) {
+    // What cannot be read, or has been trimmed meanwhile, is not in the tail.
+    tail_read_to_ = newest_;
+    tail_follower_->OnGap(newest_, Follower::Missing::kUnreadable);
+    return;
+  }
+  tail_read_to_ = page->read_to.sequence;
+  if (page->damaged_to != 0) {
+    tail_follower_->OnGap(page->damaged_to, Follower::Missing::kUnreadable);
+  }
+  inbox_.HandOver(page->entries);
 }
 
 void DiskLog::PlaceSome() {

@@ -67,7 +67,7 @@ class DiskLog final : public EventLog {
   };
 
   // Errors say what is wrong with the directory or the store in it, and what helps.
-  static absl::StatusOr<std::unique_ptr<DiskLog>> Open(Options options);
+  static absl::StatusOr<std::unique_ptr<DiskLog>> Open(const Options& options);
   // REQUIRES: no call is going on.
   ~DiskLog() override;
   DiskLog(const DiskLog&) = delete;

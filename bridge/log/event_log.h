@@ -25,11 +25,19 @@ class Follower {
   virtual ~Follower() = default;
 
   // The log has this epoch, and the next entry's sequence is larger than `head`. The first call; comes again where the
-  // store has been made anew under the running log: from then on there are entries of the new epoch only.
+  // store has been made anew under the running log, or has lost its end (its epoch is the same then, and sequences come
+  // again): from then on there are only entries of the log that there is now.
   virtual void OnEpoch(uint64_t epoch, uint64_t head) = 0;
 
   // What the log held when it was followed, or when it started anew, has been handed over. Once after each OnEpoch.
   virtual void OnCaughtUp() = 0;
+
+  enum class Missing {
+    kTrimmed,     // the store has them no longer, and none of those before them
+    kUnreadable,  // the store may have some of them, and those before them
+  };
+  // Records up to `head` are not handed over; the next entry's sequence is larger. After OnEpoch, among the entries.
+  virtual void OnGap(uint64_t head, Missing why) = 0;
 
   // Entries in log order, each once; ephemeral ones stand among them. After kStall (which has taken these entries)
   // comes nothing more until EventLog::ResumeFollow, and the log acks no more than its bound on what waits.
@@ -58,8 +66,9 @@ struct Page {
   // Where the next page starts: the position of the last record that was looked at, or where this one started if there
   // was none.
   Position read_to;
-  // The records right behind the position where the page starts are damaged in the store and have been left out.
-  bool has_damage = false;
+  // The last of the records right behind the position where the page starts that are damaged in the store and have been
+  // left out; 0 for none.
+  uint64_t damaged_to = 0;
 };
 
 // The one totally ordered sequence of accepted events.
@@ -69,10 +78,11 @@ struct Page {
 // waiting when the log is destroyed with UNAVAILABLE.
 //
 // Guarantees: a record is handed to the follower only once it is as durable as its ack says; the ack itself may come
-// before or after that. Appends of one caller that were made one after the other are in the log in that order, and are
-// answered in that order. Sequences of an epoch are given out once. A Read finds what has been acked or handed to the
-// follower before it. What is appended without knowledge of a failure fails too (`failures_seen`), so that a resend of
-// what failed is not overtaken.
+// before or after that. Appends of one caller that were made one after the other are in the log in that order (but
+// where a store loses one of them while its leader changes: docs/logs.md), and are answered in that order. Sequences of
+// an epoch are given out once, but by a store that has lost its end. A Read finds what has been acked or handed to the
+// follower before it. What is appended without knowledge of a failure fails too
+// (`failures_seen`), so that a resend of what failed is not overtaken.
 class EventLog {
  public:
   using AppendCallback = absl::AnyInvocable<void(absl::StatusOr<std::vector<Appended>>)>;
@@ -81,8 +91,8 @@ class EventLog {
 
   virtual ~EventLog() = default;
 
-  // Grows with each failure, before the first append that fails by it is answered; not by the log's end, after which
-  // nothing is appended. Never blocks.
+  // Grows with each failure, before the first append that fails by it is answered. Whether the log's end counts as one
+  // is not said: nothing is appended after it. Never blocks.
   virtual uint64_t failures() const = 0;
 
   // Appends `records` in their order, and answers with one Appended each. A record whose (publisher, topic,

@@ -107,7 +107,8 @@ absl::StatusOr<std::shared_ptr<Session>> JetStreamLog::Connect() {
   SetConnecting(nullptr);
   ASSIGN_OR_RETURN(std::shared_ptr<Session> session, std::move(opened));
   const uint64_t handed_over = delivery_.handed_over(session->epoch());
-  if (HasLostItsEnd(session->stream(), handed_over)) {
+  ASSIGN_OR_RETURN(const bool has_other_message, delivery_.HasOtherMessage(*session));
+  if (HasLostItsEnd(session->stream(), handed_over) || has_other_message) {
     ops::LogError("stream_lost_its_end", {{"newest", session->stream().last}, {"seen", handed_over}});
     session->SetLostItsEnd();
     behind_since_.reset();

@@ -30,8 +30,9 @@ namespace bridge::log {
 // second whether it is still the same one; publishing, following and reading have theirs.
 //
 // The constructor does not wait for NATS. While NATS is away or has no leader for the stream, appends and reads fail
-// with UNAVAILABLE, in no more than some seconds, and what was followed goes on exactly where it was; a stream that has
-// been made anew meanwhile, or has lost its end, is a new epoch.
+// with UNAVAILABLE, in no more than some seconds, and what was followed goes on exactly where it was. A stream that has
+// been made anew meanwhile is a new epoch; one that has lost its end is followed anew, and has the epoch and the
+// sequences that it had.
 //
 // The acks that a follower may be behind are bounded by jetstream::Publisher::kAckedAheadMax: beyond that nothing is
 // published. So acks do not wait for the consumer, and a follower that stalls stops its bridge's publishers, no others.

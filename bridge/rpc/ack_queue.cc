@@ -33,7 +33,9 @@ void AckQueue::MoveReadyTo(v1::PublishResponse* response) {
     Request& first = requests_.front();
     writing_bytes_ += first.bytes + first.ack_bytes;
     writing_ack_bytes_ += first.ack_bytes;
-    *response->add_acks() = std::move(first.ack);
+    if (first_number_ < acks_end_) {
+      *response->add_acks() = std::move(first.ack);
+    }
     PopFront();
   }
 }

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <limits>
 
 #include "bridge/v1/publisher.pb.h"
 
@@ -17,6 +19,9 @@ class AckQueue {
 
   // The ack of a request is ready. Returns the bytes that it takes.
   uint64_t Complete(uint64_t number, v1::Ack&& ack);
+
+  // This request gets no ack, nor does any behind it.
+  void EndAcksBefore(uint64_t number) { acks_end_ = std::min(acks_end_, number); }
 
   // Moves acks that are ready, as many as go into one response, from the front into `response`. They count until
   // NoteWritten.
@@ -49,6 +54,7 @@ class AckQueue {
   std::deque<Request> requests_;
   // The number of the request in front.
   uint64_t first_number_ = 0;
+  uint64_t acks_end_ = std::numeric_limits<uint64_t>::max();
   uint64_t events_ = 0;
   uint64_t bytes_ = 0;
   uint64_t ack_bytes_ = 0;

@@ -82,7 +82,7 @@ absl::StatusOr<CallIntake::Serving> CallIntake::TakeServe(v1::Serve&& serve, con
   for (int i = 0; i < serve.names_size(); ++i) {
     std::string& name = *serve.mutable_names(i);
     RETURN_IF_ERROR(base::Annotated(topic::ValidateTopic(name), absl::StrCat("serve.names[", i, "]: ")));
-    const absl::Status status = publisher.CheckServe(name);
+    absl::Status status = publisher.CheckServe(name);
     if (absl::IsUnauthenticated(status)) {
       return status;
     }

@@ -76,6 +76,9 @@ size_t Intake::Batch::overhead_bytes() const {
   for (const calls::CallUpdate& update : updates) {
     bytes += update.events.size() * sizeof(calls::AnswerEvent);
   }
+  if (serving.has_value()) {
+    bytes += serving->serve.held.size() * sizeof(calls::Serve::Held);
+  }
   return bytes;
 }
 

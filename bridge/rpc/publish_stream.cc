@@ -52,9 +52,9 @@ void PublishStream::Begin() {
   GoOn();
 }
 
-PublishStream::PublishStream(const PublishParts& parts, const Limits& limits, grpc::CallbackServerContext* context,
+PublishStream::PublishStream(PublishParts parts, const Limits& limits, grpc::CallbackServerContext* context,
                              absl::AnyInvocable<void(PublishStream*)> on_done)
-    : parts_(parts), limits_(limits), context_(context), on_done_(std::move(on_done)) {
+    : parts_(std::move(parts)), limits_(limits), context_(context), on_done_(std::move(on_done)) {
   parts_.metrics->streams.Add(1);
   parts_.metrics->streams_opened.Add(1);
 }
@@ -69,7 +69,7 @@ void PublishStream::SetAlarm(absl::Time time, void (*action)(PublishStream&), gr
 
 void PublishStream::End(const std::string& why) {
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     if (!is_input_over_) {
       FinishWith(absl::UnavailableError(why));
     }
@@ -81,7 +81,7 @@ void PublishStream::Check(base::MonotonicTime now, absl::Time wall_now) {
   bool has_expired = false;
   bool is_stuck = false;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     has_expired = !is_input_over_ && wall_now >= parts_.identity->expires();
     if (has_expired) {
       parts_.metrics->refused[RpcMetrics::kExpired].Add(1);
@@ -119,7 +119,7 @@ void PublishStream::OnReadDone(bool ok) {
     }
   }
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_reading_ = false;
     is_feeding_ = false;
     if (!status.ok()) {
@@ -137,12 +137,13 @@ void PublishStream::Take(Intake::Batch batch, uint64_t bytes) {
   const auto request = std::make_shared<Request>();
   request->bytes = bytes + batch.overhead_bytes();
   request->ack = std::move(batch.ack);
+  const size_t calls_parts = (batch.serving.has_value() ? 1U : 0U) + (batch.updates.empty() ? 0U : 1U);
   // Before the lock is taken: an older number than the newest one may fail an append, and never lets one overtake.
   uint64_t failures_seen = parts_.log->failures();
   {
-    absl::MutexLock lock(&mutex_);
-    if (is_finished_) {
-      return;  // what can get no ack is not appended; the publisher sends it again
+    const absl::MutexLock lock(&mutex_);
+    if (is_finished_ || is_input_over_) {
+      return;  // what may get no ack is not appended; the publisher sends it again
     }
     request->number = in_flight_.Push(batch.events(), request->bytes);
     if (!batch.records.empty()) {
@@ -153,16 +154,12 @@ void PublishStream::Take(Intake::Batch batch, uint64_t bytes) {
       ++appends_unanswered_;
     }
     is_feeding_ = true;
-    if (is_input_over_) {  // its worker comes back on another stream, and sends them again
-      batch.serving.reset();
-      batch.updates.clear();
-    }
-    requests_untaken_ += batch.updates.empty() ? 0U : 1U;
+    parts_untaken_ += calls_parts;
     for (calls::CallAck& ack : batch.call_acks) {
       parts_.budget->AddAcks(outbox_.PutAck(std::move(ack)));
     }
   }
-  request->parts_left.store(batch.updates.empty() ? 1 : 2, std::memory_order_relaxed);
+  request->parts_left.store(1 + calls_parts, std::memory_order_relaxed);
   parts_.budget->AddRequest(request->bytes);
   FeedCalls(request, std::move(batch.serving), std::move(batch.updates));
   Append(request, std::move(batch), failures_seen);
@@ -185,7 +182,7 @@ void PublishStream::OnAppended(const RequestPtr& request, const std::vector<uint
                                const absl::StatusOr<std::vector<log::Appended>>& appended) {
   bool is_void = false;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     appends_unanswered_ -= indexes.empty() ? 0U : 1U;
     is_void = is_log_failed_ && !indexes.empty();
     is_log_failed_ = is_log_failed_ || !appended.ok();
@@ -195,7 +192,7 @@ void PublishStream::OnAppended(const RequestPtr& request, const std::vector<uint
   request->ack = Intake::Complete(std::move(request->ack), indexes, outcome);
   NoteAppended(request->ack, indexes, outcome, parts_.metrics);
   if (!appended.ok()) {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     FinishWith(absl::UnavailableError(appended.status().message()));
   }
   EndPart(request);
@@ -209,7 +206,7 @@ void PublishStream::EndPart(const RequestPtr& request) {
   parts_.budget->ReleaseRequest(request->bytes);
   uint64_t dropped = 0;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     parts_.budget->AddAcks(in_flight_.Complete(request->number, std::move(request->ack)));
     if (is_done_) {
       dropped = in_flight_.DropReady();
@@ -221,7 +218,7 @@ void PublishStream::EndPart(const RequestPtr& request) {
 void PublishStream::OnWriteDone(bool ok) {
   uint64_t written = 0;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     written = in_flight_.NoteWritten() + outbox_.NoteWritten();
     is_writing_ = false;
     half_close_ = half_close_ == HalfClose::kWriting ? HalfClose::kSure : half_close_;
@@ -234,7 +231,7 @@ void PublishStream::OnWriteDone(bool ok) {
 void PublishStream::OnCancel() {
   parts_.call->NoteGivenUp();
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_broken_ = true;
   }
   GoOn();
@@ -242,7 +239,7 @@ void PublishStream::OnCancel() {
 
 void PublishStream::OnBudget() {
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_waiting_for_budget_ = false;
   }
   GoOn();
@@ -267,7 +264,7 @@ absl::Duration PublishStream::PauseTime() const {
 
 void PublishStream::Resume() {
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_paused_ = false;
   }
   GoOn();
@@ -342,7 +339,7 @@ void PublishStream::GoOn() {
     Next next;
     bool is_start = false;
     {
-      absl::MutexLock lock(&mutex_);
+      const absl::MutexLock lock(&mutex_);
       next = FindNext();
       is_start = next.IsStart();
       starting_ += is_start ? 1 : 0;
@@ -370,7 +367,7 @@ void PublishStream::GoOn() {
     if (!is_start) {
       return;
     }
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     --starting_;
   }
 }
@@ -382,7 +379,7 @@ void PublishStream::OnDone() {
   absl::AnyInvocable<void(PublishStream*)> on_done;
   uint64_t dropped = 0;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_finished_ = true;
     is_done_ = true;
     on_done = std::move(on_done_);

@@ -82,18 +82,18 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
 
   // calls::WorkerStream.
   void OnCall(calls::AssignedCall call) override;
-  void OnStop(const std::string& call_id, uint32_t attempt, calls::StopReason reason) override;
+  void OnStop(absl::string_view call_id, uint32_t attempt, calls::StopReason reason) override;
   void OnAck(calls::CallAck ack) override;
   void OnAcks(std::vector<calls::CallAck> acks) override;
   void OnReplaced() override;
 
  private:
-  PublishStream(const PublishParts& parts, const Limits& limits, grpc::CallbackServerContext* context,
+  PublishStream(PublishParts parts, const Limits& limits, grpc::CallbackServerContext* context,
                 absl::AnyInvocable<void(PublishStream*)> on_done);
 
   void SetAlarm(absl::Time time, void (*action)(PublishStream&), grpc::Alarm* alarm);
 
-  // A request whose events the log has not answered yet, or whose updates Calls has not taken.
+  // A request whose events the log has not answered yet, or whose serve or updates Calls has not taken.
   struct Request {
     uint64_t number = 0;
     // In the budget until it is complete.
@@ -108,7 +108,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void Append(const RequestPtr& request, Intake::Batch batch, uint64_t failures_seen);
   void OnAppended(const RequestPtr& request, const std::vector<uint32_t>& indexes,
                   const absl::StatusOr<std::vector<log::Appended>>& appended);
-  // The events of a request, or its updates.
+  // The events of a request, its serve, or its updates.
   void EndPart(const RequestPtr& request);
 
   // What the request says of calls (publish_stream_calls.cc). Called where one is read, with is_feeding_.
@@ -116,7 +116,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   void FeedCalls(const RequestPtr& request, std::optional<CallIntake::Serving> serving,
                  std::vector<calls::CallUpdate> updates);
   calls::Calls::WorkerHandle BeginServing(v1::Serving&& answer);
-  void OnTaken(const RequestPtr& request);
+  void OnTaken(const RequestPtr& request, bool is_taken);
   // How Calls has to be told now that the worker goes.
   std::optional<calls::Calls::Leave> FindLeave() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Something has to be written to know whether the worker has half-closed.
@@ -168,7 +168,7 @@ class PublishStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grp
   calls::Calls::WorkerHandle worker_ ABSL_GUARDED_BY(mutex_);
   // A request's serve and updates are being handed to Calls, which is told only after them that the worker goes.
   bool is_feeding_ ABSL_GUARDED_BY(mutex_) = false;
-  size_t requests_untaken_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t parts_untaken_ ABSL_GUARDED_BY(mutex_) = 0;
   // To OnReadDone a stream that breaks ends as one that is half-closed. What is written after that fails where it has
   // broken; so a worker's stream counts as half-closed when something has been written, if need be an empty response.
   enum class HalfClose : uint8_t { kUnknown, kWriting, kSure };

@@ -19,7 +19,8 @@ void PublishStream::FeedCalls(const RequestPtr& request, std::optional<CallIntak
   calls::Calls::WorkerHandle worker;
   if (serving.has_value()) {
     worker = BeginServing(std::move(serving->answer));
-    parts_.calls->SetServe(worker, std::move(serving->serve));
+    parts_.calls->SetServe(worker, std::move(serving->serve),
+                           [self = shared_from_this(), request] { self->OnTaken(request, /*is_taken=*/true); });
   } else {
     const absl::MutexLock lock(&mutex_);
     worker = worker_;
@@ -28,7 +29,8 @@ void PublishStream::FeedCalls(const RequestPtr& request, std::optional<CallIntak
     return;
   }
   if (worker != nullptr) {
-    parts_.calls->Update(worker, std::move(updates), [self = shared_from_this(), request] { self->OnTaken(request); });
+    parts_.calls->Update(worker, std::move(updates),
+                         [self = shared_from_this(), request](bool is_taken) { self->OnTaken(request, is_taken); });
     return;
   }
   for (calls::CallUpdate& update : updates) {
@@ -37,7 +39,7 @@ void PublishStream::FeedCalls(const RequestPtr& request, std::optional<CallIntak
            .next_index = 0,
            .status = absl::NotFoundError("the call is not this worker's: send serve before call_updates")});
   }
-  OnTaken(request);
+  OnTaken(request, /*is_taken=*/true);
 }
 
 calls::Calls::WorkerHandle PublishStream::BeginServing(v1::Serving&& answer) {
@@ -56,10 +58,15 @@ calls::Calls::WorkerHandle PublishStream::BeginServing(v1::Serving&& answer) {
   return worker;
 }
 
-void PublishStream::OnTaken(const RequestPtr& request) {
+void PublishStream::OnTaken(const RequestPtr& request, bool is_taken) {
   {
     const absl::MutexLock lock(&mutex_);
-    --requests_untaken_;
+    --parts_untaken_;
+    if (!is_taken) {
+      in_flight_.EndAcksBefore(request->number);
+      FinishWith(absl::UnavailableError(
+          "updates of calls could not be kept; connect again, list the calls in held, and send what was not acked"));
+    }
   }
   EndPart(request);
   GoOn();
@@ -85,7 +92,7 @@ std::optional<Leave> PublishStream::FindLeave() const {
   if (is_broken_ || is_finished_ || (is_input_over_ && !status_.ok())) {
     return Leave::kBroken;
   }
-  if (!is_input_over_ || requests_untaken_ > 0 || half_close_ != HalfClose::kSure) {
+  if (!is_input_over_ || parts_untaken_ > 0 || half_close_ != HalfClose::kSure) {
     return std::nullopt;
   }
   // One that was told to go on elsewhere takes its calls there.
@@ -107,7 +114,7 @@ void PublishStream::OnCall(calls::AssignedCall call) {
   GoOn();
 }
 
-void PublishStream::OnStop(const std::string& call_id, uint32_t attempt, calls::StopReason reason) {
+void PublishStream::OnStop(absl::string_view call_id, uint32_t attempt, calls::StopReason reason) {
   {
     const absl::MutexLock lock(&mutex_);
     if (is_finished_) {

@@ -14,7 +14,7 @@
 namespace bridge::rpc {
 namespace {
 
-absl::string_view View(grpc::string_ref text) { return {text.data(), text.size()}; }
+absl::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 PublisherCredentials CredentialsOf(const grpc::CallbackServerContext& context) {
   PublisherCredentials credentials;
@@ -109,14 +109,14 @@ grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* PublisherService::P
     return new RefusedStream(std::move(guarded), identity.status());
   }
   const auto forget = [this](PublishStream* stream) {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   };
   const auto stream =
       PublishStream::Create(Parts(std::move(guarded), *std::move(identity)), stream_limits_, context, forget);
   bool is_draining = false;
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     streams_.emplace(stream.get(), stream);
     is_draining = is_draining_;
   }
@@ -168,7 +168,7 @@ void PublisherService::Check() {
 
 void PublisherService::BeginDrain() {
   {
-    absl::MutexLock lock(&mutex_);
+    const absl::MutexLock lock(&mutex_);
     is_draining_ = true;
   }
   for (const auto& stream : OpenStreams()) {

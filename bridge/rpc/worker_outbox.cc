@@ -78,9 +78,9 @@ uint64_t WorkerOutbox::PutCall(calls::AssignedCall&& call) {
   return bytes;
 }
 
-uint64_t WorkerOutbox::PutStop(const std::string& call_id, uint32_t attempt, calls::StopReason reason) {
+uint64_t WorkerOutbox::PutStop(absl::string_view call_id, uint32_t attempt, calls::StopReason reason) {
   v1::CallCancel cancel;
-  cancel.set_call_id(call_id);
+  cancel.set_call_id(std::string(call_id));
   cancel.set_attempt(attempt);
   cancel.set_reason(static_cast<v1::CallCancel::Reason>(reason));
   const auto waiting = call_numbers_.find(Key(call_id, attempt));

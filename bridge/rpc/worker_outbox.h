@@ -25,7 +25,7 @@ class WorkerOutbox {
  public:
   uint64_t PutServing(v1::Serving&& serving);
   uint64_t PutCall(calls::AssignedCall&& call);
-  uint64_t PutStop(const std::string& call_id, uint32_t attempt, calls::StopReason reason);
+  uint64_t PutStop(absl::string_view call_id, uint32_t attempt, calls::StopReason reason);
   uint64_t PutAck(calls::CallAck&& ack);
 
   // Moves what goes into one response; false where there is nothing.

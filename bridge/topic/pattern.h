@@ -1,11 +1,12 @@
 #pragma once
 
 #include <compare>
-#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+
+#include "bridge/base/ref_counted_string.h"
 
 namespace bridge::topic {
 
@@ -13,13 +14,15 @@ namespace bridge::topic {
 // the last token and stands for one or more. "orders.*.created" matches "orders.eu.created"; "orders.>" matches that
 // and "orders.eu", not "orders".
 //
-// A value. It has the limits of a topic (kTopicBytesMax, kTopicTokensMax), the wildcards counted.
+// A value, whose copies share the text. It has the limits of a topic (kTopicBytesMax, kTopicTokensMax), the wildcards
+// counted.
 class Pattern {
  public:
   // INVALID_ARGUMENT: `text` is no pattern; the message says where, and what would be right.
   static absl::StatusOr<Pattern> Parse(absl::string_view text);
 
-  const std::string& text() const { return text_; }
+  absl::string_view text() const { return text_; }
+  const base::RefCountedString& shared_text() const { return text_; }
 
   // It has no wildcard: it matches the one topic that is its text.
   bool IsLiteral() const { return is_literal_; }
@@ -42,7 +45,7 @@ class Pattern {
  private:
   Pattern(absl::string_view text, bool is_literal) : text_(text), is_literal_(is_literal) {}
 
-  std::string text_;
+  base::RefCountedString text_;
   // Follows from the text.
   bool is_literal_;
 };

@@ -51,7 +51,7 @@ async function takeTicket(token) {
     cache: 'no-store',
   });
   if (!response.ok) {
-    const retryAfterMs = 1000 * Number(response.headers.get('retry-after') ?? 0);
+    const retryAfterMs = 1000 * (Number(response.headers.get('retry-after')) || 0);  // it may be a date
     throw new Refusal(await problemOf(response), { status: response.status, retryAfterMs });
   }
   return (await response.json()).ticket;

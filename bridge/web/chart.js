@@ -1,4 +1,4 @@
-import { byId, clockTime, element, setText, showEmpty, svgElement } from './element.js';
+import { byId, clockTime, element, isTime, setText, showEmpty, svgElement } from './element.js';
 
 const WINDOW_MS = 60_000;
 const POINTS_MAX = 1200;
@@ -38,7 +38,7 @@ export class MetricsCharts {
   // Returns whether `data` is a point.
   add(data) {
     const { t, cpu, requests } = data ?? {};
-    if (![t, cpu, requests].every(Number.isFinite)) return false;
+    if (!isTime(t) || ![cpu, requests].every(Number.isFinite)) return false;
     this.#delayMs = Math.min(this.#delayMs, Date.now() - t);
     const isLatest = this.#points.length === 0 || t > this.#points.at(-1).t;
     this.#points.push({ t, cpu, requests });

@@ -31,6 +31,8 @@ export function showEmpty(id, isEmpty, [title, text]) {
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit', fractionalSecondDigits: 3 });
 const number = new Intl.NumberFormat('en-US');
 
+// Whether a stranger's number is one that a Date can have.
+export const isTime = (timeMs) => Number.isFinite(timeMs) && Math.abs(timeMs) <= 8.64e15;
 export const clockTime = (timeMs) => clock.format(timeMs);
 export const count = (value) => number.format(value);
 export const counted = (value, noun) => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;

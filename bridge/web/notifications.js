@@ -1,4 +1,4 @@
-import { byId, clockTime, element, showEmpty, svgElement } from './element.js';
+import { byId, clockTime, element, isTime, showEmpty, svgElement } from './element.js';
 
 const CARDS_MAX = 8;
 
@@ -14,7 +14,7 @@ export class Notifications {
 
   add(data) {
     if (typeof data?.title !== 'string') return;
-    this.#fresh.push({ ...data, at: Number.isFinite(data.t) ? data.t : Date.now() });
+    this.#fresh.push({ ...data, at: isTime(data.t) ? data.t : Date.now() });
     if (this.#fresh.length > CARDS_MAX) this.#fresh.shift();
   }
 
@@ -26,8 +26,9 @@ export class Notifications {
   // `emptyText` is the title and the text where there is none.
   render(emptyText) {
     const list = byId('notes');
-    for (const note of this.#fresh) list.prepend(card(note));
-    this.#fresh = [];
+    const fresh = this.#fresh;
+    this.#fresh = [];  // whatever becomes of them: else one that cannot be shown would come again with each frame
+    for (const note of fresh) list.prepend(card(note));
     while (list.childElementCount > CARDS_MAX) list.lastElementChild.remove();
     showEmpty('notes-empty', list.childElementCount === 0, emptyText);
   }

@@ -101,7 +101,7 @@ def memory(machine, variant, scale):
     """Memory with few and with many calls open, and when they and their history are over."""
     few, many, tokens = scale.streams(FEW), scale.streams(MANY), variant.options["tokens"]
     kept_seconds = max(round(30 * scale.length), 5)
-    settings = {"calls.max_duration": f"{kept_seconds}s", "calls.history": "1s"}
+    settings = {"calls.max_duration": f"{kept_seconds}s", "calls.history": "1s"} | variant.options.get("settings", {})
     system = variant.system(machine)
     with system.running(LogPlan(streams=many), SETTINGS | settings) as server:
 
@@ -148,5 +148,6 @@ CALL_CASES = [
          [MEMORY, Variant("echo", BareGrpc), Variant("bare", BareSend), JETSTREAM], at_a_rate),
     case("calls_short", f"calls of one event as fast as they go, {SHORT_CALLS} at a time", [MEMORY, JETSTREAM], short),
     case("calls_memory", f"open calls, from {FEW:,} to {MANY:,}",
-         [Variant("asked", BridgeOnMemory, {"tokens": 0}), Variant("answered", BridgeOnMemory, {"tokens": HELD_TOKENS})], memory),
+         [Variant("asked", BridgeOnMemory, {"tokens": 0}), Variant("answered", BridgeOnMemory, {"tokens": HELD_TOKENS}),
+          Variant("two_loops", BridgeOnMemory, {"tokens": HELD_TOKENS, "settings": {"http.event_loops": 2}})], memory),
 ]

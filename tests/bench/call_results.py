@@ -56,7 +56,8 @@ def short(_cases, samples):
 def memory(_cases, samples):
     of_case = samples["calls_memory"]
     rows = []
-    for key, label in (("asked", "waiting for its first event"), ("answered", f"with {HELD_TOKENS} events")):
+    for key, label in (("asked", "waiting for its first event"), ("answered", f"with {HELD_TOKENS} events"),
+                       ("two_loops", f"with {HELD_TOKENS} events, two event loops")):
         beside, kept = (of_case.median(key, figure) for figure in ("beside_bytes", "kept_share"))
         rows.append([label, of_case.show(key, "bytes_per_call", form=kibibytes), of_case.show(key, "beside_bytes", form=kibibytes),
                      verdict(None if beside is None else beside <= BESIDE_BYTES), of_case.show(key, "kept_share", form="{:.0%}".format),

@@ -425,7 +425,7 @@ describe('the chat, answered by the demo,', () => {
     await page.press('#chat-prompt', 'Escape');
     await isChat(page, 'Stopped');
     await page.locator('#chat-verdict[data-tone="ok"]').waitFor();
-    assert.match(await answerOf(page), /^You asked: “And with <b>two<\/b> lines,\nor in /);
+    assert.match(await answerOf(page), /^You asked: “And with <b>two<\/b> lines,\nor in/);
     await page.evaluate(() => scrollTo(0, 0));
     for (const [name, width, height] of [['wide', 1440, 900], ['narrow', 390, 844]]) {
       await page.setViewportSize({ width, height });

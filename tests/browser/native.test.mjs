@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http from 'node:http';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
 
@@ -21,12 +22,17 @@ async function startSite(script) {
   return { origin: `http://127.0.0.1:${site.address().port}`, port: site.address().port, stop: () => site.close() };
 }
 
-// What a load balancer without a healthy replica answers.
-async function startBadGateway() {
-  const server = http.createServer((request, response) => response.writeHead(502, { Connection: 'close' }).end());
+// What a load balancer without a healthy replica answers; `askedAt` are the times of requests but for preflights, which it allows.
+async function startBadGateway(headers = {}) {
+  const askedAt = [];
+  const allowed = { 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': '*, Authorization', 'Access-Control-Expose-Headers': '*' };
+  const server = http.createServer(({ method }, response) => {
+    if (method !== 'OPTIONS') askedAt.push(performance.now());
+    response.writeHead(method === 'OPTIONS' ? 204 : 502, { Connection: 'close', ...allowed, ...headers }).end();
+  });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  return { address: `127.0.0.1:${server.address().port}`, stop: () => server.close() };
+  return { address: `127.0.0.1:${server.address().port}`, askedAt, stop: () => server.close() };
 }
 
 let browser;
@@ -193,7 +199,7 @@ describe("Chromium's fetch", () => {
         await reader.cancel();
         return { status: response.status, type: response.headers.get('Content-Type'), text };
       },
-      [url(), JSON.stringify(body), until],
+      [url().split('?')[0], JSON.stringify(body), until],
     );
 
   test('posts from another origin and reads the stream', async () => {
@@ -225,7 +231,7 @@ describe('examples/browser', () => {
         // The function comes as text, as all that goes to a page does.
         window.close = new Function(`return (${source})`)()(target, { types: names, ...handlers, ...extra });
       },
-      [open.toString(), url(options.query), types, options.extra ?? {}],
+      [open.toString(), url(options.query), options.types ?? types, options.extra ?? {}],
     );
   const state = (value) => eventually(async () => (await page.evaluate(() => window.states.at(-1))) === value, { describe: () => `state ${value}` });
 
@@ -270,6 +276,29 @@ describe('examples/browser', () => {
     await assertReceives(wanted);
   });
 
+  test('event-source.js stays closed when a handler closes it', async () => {
+    await openExample((target, { onState, ...options }) => {
+      const close = window.examples.openEventStream(target, {
+        ...options,
+        onState(value) {
+          const isLost = value === 'connecting' && window.states.at(-1) === 'open';
+          onState(value);
+          if (isLost) close();
+        },
+      });
+      return close;
+    }, { extra: { minDelayMs: 1 } });
+    await state('open');
+    const gateway = await startBadGateway();
+    proxy.target = gateway.address;
+    proxy.cut();
+    await state('connecting');
+    const before = proxy.accepted;
+    await sleep(300);  // what would still come has had the time to
+    assert.equal(proxy.accepted, before);
+    gateway.stop();
+  });
+
   test('event-source.js tells a gap, and ends when it is told to', async () => {
     await openExample(openWrapper, { query: 'topic=orders.>&last_event_id=1-1' });
     await eventually(() => page.evaluate(() => window.gaps.length === 1));
@@ -306,6 +335,47 @@ describe('examples/browser', () => {
     await eventually(() => page.evaluate(() => window.gaps.length === 1));
     wanted.push(...await publish(1));
     await assertReceives(wanted);
+  });
+
+  const openFetch = (target, { types: names, onEvent, ...options }) => {
+    const stop = new AbortController();
+    window.examples.openFetchStream(target.split('?')[0], {
+      ...options,
+      topics: ['orders.>'],
+      token: () => 'a token',
+      onEvent({ event, id, data }) {
+        onEvent({ type: event || 'message', lastEventId: id, data });
+        if (names.length === 0) throw new Error('of a handler');
+      },
+      signal: stop.signal,
+    });
+    return () => stop.abort();
+  };
+
+  test('fetch-event-source.js reads on when a handler throws, and hands on events without text', async () => {
+    const errors = [];
+    page.on('pageerror', ({ message }) => errors.push(message));
+    await openExample(openFetch, { types: [] });
+    await state('open');
+    const before = proxy.accepted;
+    const wanted = [];
+    for (const [type, text] of [['update', 'x'], ['update', ''], ['message', ''], ['message', 'y']]) {
+      const [ack] = await publisher.publish([{ topic: 'orders.1', type, text }]);
+      wanted.push({ type, id: ack.first_id, data: text });
+    }
+    await assertReceives(wanted);
+    assert.equal(proxy.accepted, before);
+    assert.deepEqual(errors, Array(4).fill('of a handler'));
+  });
+
+  test('fetch-event-source.js takes its time where Retry-After is a date', async () => {
+    const gateway = await startBadGateway({ 'Retry-After': new Date().toUTCString() });
+    proxy.target = gateway.address;
+    await openExample(openFetch);
+    await eventually(() => gateway.askedAt.length >= 3);
+    const [first, second, third] = gateway.askedAt;
+    assert.ok(second - first > 200 && third - second > 200, gateway.askedAt.join());
+    gateway.stop();
   });
 
   test('fetch-event-source.js ends with the reason when it is refused for good', async () => {
@@ -366,5 +436,26 @@ describe('examples/browser', () => {
     await eventually(() => proxy.accepted > before);
     await state('open');
     await assertCloses(wanted);
+  });
+
+  test('the Vue composable opens no other stream for what ticket() looks at', async () => {
+    const counts = await page.evaluate(async (target) => {
+      const { createApp, h, ref, useInVue } = window.examples;
+      const token = ref('a');
+      const taken = [];
+      const app = createApp({
+        setup() {
+          useInVue(target, { ticket: async () => { taken.push(token.value); } });
+          return () => h('p');
+        },
+      });
+      app.mount(document.body.appendChild(document.createElement('div')));
+      const before = taken.length;
+      token.value = 'b';
+      await new Promise((resolve) => { setTimeout(resolve, 0); });  // Vue has seen the change
+      app.unmount();
+      return [before, taken.length];
+    }, url());
+    assert.deepEqual(counts, [1, 1]);
   });
 });

@@ -70,6 +70,24 @@ describe('the page', () => {
     assert.match(await page.locator('.chart svg').first().getAttribute('aria-label'), /^CPU in the last minute; now [\d.]+ %$/);
   });
 
+  test('goes on when events carry numbers that no clock has', async () => {
+    const strange = [1e20, -1e20, 8.65e15, 1e300].flatMap((t) => [
+      { topic: 'demo.notifications', type: 'notification', text: JSON.stringify({ title: `at ${t}`, t }) },
+      { topic: 'demo.metrics', type: 'update', text: JSON.stringify({ t, cpu: 1, requests: 1 }) },
+    ]);
+    const publisher = connectPublisher(bridge.grpc);
+    await isState(page, 'open');
+    await publisher.publish(strange);
+    await publisher.close();
+    await page.locator('#notes .note:has-text("at 1e+300")').waitFor();
+    await page.locator('#answer-text:not(:empty)').waitFor();
+    const line = () => page.locator('.chart[data-series="requests"] .chart-line').getAttribute('d');
+    const first = await line();
+    await eventually(async () => (await line()) !== first);
+    await goesOn(page);
+    assert.deepEqual(page.errors, []);
+  });
+
   test('types an answer token by token, and closes its stream at the end', async () => {
     const streams = new Map();
     page.on('request', (request) => {

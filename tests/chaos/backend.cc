@@ -56,6 +56,10 @@ void Backend::Allow(size_t events) {
 
 void Backend::Suffer(Cut cut) {
   const absl::MutexLock lock(&mutex_);
+  if (cut == Cut::kAnswer) {
+    loses_answer_ = true;
+    return;
+  }
   is_dying_ = is_dying_ || cut == Cut::kProcess;
   if (context_ != nullptr) {
     context_->TryCancel();
@@ -101,6 +105,7 @@ bool Backend::RunStream() {
     sent_ = 0;
     ++streams_;
     has_acks_ = false;
+    loses_answer_ = false;
     is_draining_ = false;
   }
   const auto call = stub->Publish(&context);
@@ -138,7 +143,7 @@ void Backend::Converse(Call& call) {
       continue;
     }
     v1::PublishResponse response;
-    if (!call.Read(&response)) {
+    if (!call.Read(&response) || LosesAnswer()) {
       return;
     }
     for (const v1::Ack& ack : response.acks()) {
@@ -189,6 +194,11 @@ void Backend::MakeBatch() {
   }
   allowed_ -= count;
   unacked_.push_back(batch);
+}
+
+bool Backend::LosesAnswer() const {
+  const absl::MutexLock lock(&mutex_);
+  return loses_answer_;
 }
 
 bool Backend::TakeAck(const v1::Ack& ack) {

@@ -49,6 +49,7 @@ class Backend {
 
   enum class Cut {
     kStream,   // its stream is cancelled
+    kAnswer,   // its stream is cancelled in place of the next answer, which is lost
     kProcess,  // it dies: what has no ack is never sent again, and another publisher takes its place
   };
   void Suffer(Cut cut);
@@ -73,6 +74,7 @@ class Backend {
   enum class Next { kSend, kRead, kLeave };
   Next AwaitNext();
   void MakeBatch() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool LosesAnswer() const;
   // False where the stream cannot go on.
   bool TakeAck(const v1::Ack& ack);
   void Die() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -96,6 +98,7 @@ class Backend {
   // The current stream's.
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
   bool has_acks_ ABSL_GUARDED_BY(mutex_) = false;
+  bool loses_answer_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_draining_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;

@@ -25,7 +25,7 @@ constexpr absl::Duration kHealPatience = absl::Seconds(120);
 // Nothing may come any more once everybody has everything: waited for so long.
 constexpr absl::Duration kSilence = absl::Seconds(1);
 
-// A cut of the clients' side: so many of the streams, and of the backends.
+// A cut of the clients' side: so many of the streams, and of the backends, half of which lose an answer by it.
 constexpr double kStreamsCut = 0.3;
 constexpr uint64_t kBackendsCutOneIn = 2;
 constexpr uint64_t kBackendsDieOneIn = 6;
@@ -161,7 +161,7 @@ void Director::CutClients() {
     if (random_() % kBackendsDieOneIn == 0) {
       backend->Suffer(Backend::Cut::kProcess);
     } else if (random_() % kBackendsCutOneIn == 0) {
-      backend->Suffer(Backend::Cut::kStream);
+      backend->Suffer(random_() % 2 == 0 ? Backend::Cut::kStream : Backend::Cut::kAnswer);
     }
   }
 }

@@ -10,7 +10,7 @@ const pod = `${workload}-0`;
 const count = 100;
 
 const values = {
-  log: { disk: { enabled: true, size: '1Gi', storageClass: volume } },
+  log: { disk: { enabled: true, size: '5Gi', storageClass: volume } },
   drain: { delay: '0s', window: '1s' },
   config: { auth: { allow_anonymous: true } },
   resources: { requests: { cpu: '100m', memory: '128Mi' }, limits: { memory: '512Mi' } },
@@ -26,7 +26,7 @@ async function createVolume(namespace, node) {
     kind: 'PersistentVolume',
     metadata: { name: volume },
     spec: {
-      capacity: { storage: '1Gi' },
+      capacity: { storage: '5Gi' },
       accessModes: ['ReadWriteOnce'],
       storageClassName: volume,
       persistentVolumeReclaimPolicy: 'Retain',
@@ -43,7 +43,7 @@ let kept;
 
 const history = async () => (await take(subscribe(`${url}&replay=all`), count)).map(({ id, data }) => ({ id, data }));
 
-async function isReadyAgain() {
+async function isReadyAndReached() {
   await eventually(async () => (await namespace.pods()).some(isReady), { deadlineMs: 90_000, describe: () => `${pod} is ready` });
   // The Service may still lead nowhere for a moment.
   await eventually(() => fetch(url, { method: 'HEAD' }).catch(() => null), { describe: () => `${url} answers` });
@@ -57,6 +57,7 @@ describe('a log on a volume', { concurrency: false }, () => {
     await createVolume(namespace, node);
     await namespace.install(values);
     url = `http://${await namespace.addressOf(`${workload}-http`)}/events?topic=orders.*`;
+    await isReadyAndReached();
     const publisher = connectPublisher(await namespace.addressOf(`${workload}-grpc`));
     await publisher.publish(...Array.from({ length: count }, (_, number) => [{ topic: 'orders.1', text: `order ${number}` }]));
     await publisher.close();
@@ -71,7 +72,7 @@ describe('a log on a volume', { concurrency: false }, () => {
 
   test('SIGKILL keeps history and ids, and a stream resumes', { timeout: 180_000 }, async () => {
     await namespace.kill(pod, 'sse-bridge');
-    await isReadyAgain();
+    await isReadyAndReached();
     assert.deepEqual(await history(), kept);
     const resumed = subscribe(url, { headers: { 'Last-Event-ID': kept[49].id } });
     assert.equal((await nextEvent(resumed)).id, kept[50].id);
@@ -80,7 +81,7 @@ describe('a log on a volume', { concurrency: false }, () => {
 
   test('another pod in its place has them too', { timeout: 180_000 }, async () => {
     await namespace.kubectl('delete', 'pod', pod);
-    await isReadyAgain();
+    await isReadyAndReached();
     assert.deepEqual(await history(), kept);
   });
 
@@ -88,7 +89,7 @@ describe('a log on a volume', { concurrency: false }, () => {
     await namespace.uninstall();
     await namespace.install(values);
     url = `http://${await namespace.addressOf(`${workload}-http`)}/events?topic=orders.*`;
-    await isReadyAgain();
+    await isReadyAndReached();
     assert.deepEqual(await history(), kept);
   });
 });

@@ -87,12 +87,27 @@ async function goesOn(count = someEvents) {
   assert.deepEqual({ wrong, gaps, closed }, { wrong: [], gaps: 0, closed: 0 });
 }
 
+test('each image is built once', async () => {
+  // The bridges', and that of the demo.
+  assert.equal((await compose('config')).match(/^ {4}build:$/gm).length, 2);
+});
+
 test('the page comes over HTTPS and HTTP/2, and events with it', { timeout: 60_000 }, async () => {
-  // The proxy may not listen yet.
-  const response = await eventually(() => page.goto('https://localhost:8443/').catch(() => null));
+  // The proxy may not listen yet, and Chromium gives up what it loads when a network interface comes, as that of a container does.
+  const failed = [];
+  page.on('requestfailed', (request) => {
+    if (['script', 'stylesheet'].includes(request.resourceType())) failed.push(`${request.url()}: ${request.failure().errorText}`);
+  });
+  const response = await eventually(async () => {
+    failed.length = 0;
+    const answer = await page.goto('https://localhost:8443/').catch(() => null);
+    return failed.length === 0 && answer;
+  }, { describe: () => `the page with all that it loads, of which failed ${failed.join(', ') || 'nothing'}` });
   assert.equal(response.status(), 200);
   assert.equal(await page.evaluate(() => performance.getEntriesByType('navigation')[0].nextHopProtocol), 'h2');
-  await page.waitForFunction(() => Number(document.querySelector('#received').textContent) > 0);
+  await page.waitForFunction(() => Number(document.querySelector('#received').textContent) > 0).catch(async ({ message }) => {
+    throw new Error(`${message}\n${await page.textContent('body')}\n${await compose('logs', 'demo', 'proxy', 'bridge-1', 'bridge-2')}`);
+  });
   await page.evaluate(observe);
   await goesOn(10);
 });

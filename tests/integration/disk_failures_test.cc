@@ -1,8 +1,11 @@
 // The log on a disk that does not do what it is told.
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,10 +14,13 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/certificates.h"
 #include "tests/support/files.h"
 #include "tests/support/publisher.h"
+#include "tests/support/raw_http.h"
 #include "tests/support/sse_client.h"
 #include "tests/support/temp_dir.h"
 
@@ -139,6 +145,69 @@ TEST_F(DiskFailures, OfAJournalAreOverWhenItCanBeWrittenAgain) {
   EXPECT_TRUE(Eventually([this] { return Publish("1").ok(); }));
   bridge_->Restart(SIGKILL);
   EXPECT_THAT(ReplayAll(), ElementsAre("0", "1"));
+}
+
+// The calls that an ack waits for where the log is synced later.
+class DiskHangs : public DiskFailures, public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(DiskHangs, HoldUpPublishersAndNoEventLoop) {
+  Start("interval");
+  SseClient client(bridge_->http_port(), "/events?topic=a");
+  client.ReadOpen();
+  Break(absl::StrCat(" ", GetParam(), ":hangs "));
+  std::future<grpc::Status> published = std::async(std::launch::async, [this] { return Publish("0"); });
+  // So long that each loop has asked the log how it is, and what it holds, more than once.
+  for (const absl::Time end = absl::Now() + absl::Seconds(3); absl::Now() < end;) {
+    EXPECT_EQ(Fetch(bridge_->http_port(), "GET", "/events").status, 400) << "by an event loop: it names no topic";
+    EXPECT_EQ(bridge_->Metric("sse_bridge_log_up"), 1) << "by the control loop";
+    EXPECT_EQ(client.NextOwn(absl::Milliseconds(100)), std::nullopt) << "nothing is delivered that is not acked";
+  }
+  EXPECT_EQ(published.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  Mend();
+  EXPECT_TRUE(published.get().ok());
+  EXPECT_THAT(client.NextData(1), ElementsAre("0"));
+}
+
+INSTANTIATE_TEST_SUITE_P(, DiskHangs, ::testing::Values("fallocate", "pwritev"),
+                         [](const auto& test) { return test.param == "pwritev" ? "Write" : "Reserve"; });
+
+// A block of the disk that has gone bad has neighbours.
+TEST(DiskDamage, IsAGapToAStreamThatComesBackInTheMiddleOfIt) {
+  constexpr int kEvents = 400;
+  constexpr int kFirstDamaged = 300;
+  constexpr int kLastDamaged = 310;
+  const auto data_of = [](int event) { return absl::StrCat("<event ", event, ">"); };
+  const TempDir directory;
+  BridgeProcess bridge({absl::StrCat("log.disk.path=", directory.path(), "/log"), "log.history.max_events=10"});
+  std::vector<std::string> ids;
+  {
+    Publisher publisher(bridge.grpc_target());
+    for (int i = 0; i < kEvents; ++i) {
+      ids.push_back(publisher.Publish(TextEvent("a", data_of(i))).first_id());
+    }
+  }
+  bridge.Stop(SIGTERM);
+  const std::string path = directory.path() + "/log/data.mdb";
+  std::string content = ReadFile(path);
+  for (int i = kFirstDamaged; i <= kLastDamaged; ++i) {
+    for (size_t at = 0; (at = content.find(data_of(i), at)) != std::string::npos; ++at) {
+      content[at] = '(';
+    }
+  }
+  ReplaceFile(path, content);
+  bridge.Start();
+
+  SseClient client(bridge.http_port(), "/events?topic=a", ids[kFirstDamaged + 3]);
+  client.ReadOpen();
+  const std::optional<SseEvent> gap = client.Next();
+  ASSERT_TRUE(gap);
+  EXPECT_EQ(gap->type, "bridge.gap");
+  EXPECT_EQ(gap->id, ids[kLastDamaged]);
+  for (int i = kLastDamaged + 1; i < kEvents; ++i) {
+    const std::optional<SseEvent> event = client.Next();
+    ASSERT_TRUE(event);
+    EXPECT_EQ(event->data, data_of(i));
+  }
 }
 
 }  // namespace

@@ -1,8 +1,11 @@
 // The log on JetStream while NATS dies, stands still, or loses its stream.
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -12,10 +15,13 @@
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/event_log_fixture.h"
+#include "tests/support/fault_proxy.h"
 #include "tests/support/jetstream_replica.h"
 #include "tests/support/nats_server.h"
 
+#include "bridge/log/jetstream/publisher.h"
 #include "bridge/log/jetstream_log.h"
+#include "bridge/log/record_codec.h"
 
 namespace bridge::log {
 namespace {
@@ -49,7 +55,7 @@ Entry LastOf(Replica& replica) {
 }
 
 // Each replica has been handed, and reads, what was acked: all of it, once, at its sequence.
-void ExpectExactlyWhatWasAcked(std::vector<Replica*> replicas, const std::vector<uint64_t>& acked) {
+void ExpectExactlyWhatWasAcked(const std::vector<Replica*>& replicas, const std::vector<uint64_t>& acked) {
   for (Replica* replica : replicas) {
     ASSERT_TRUE(replica->AwaitHealthy()) << replica->health();
     ASSERT_TRUE(replica->follower().WaitForEntries(acked.size()));
@@ -134,6 +140,26 @@ TEST(JetStreamFailures, AServerThatStandsStillIsNotWaitedForLong) {
   EXPECT_EQ(SequencesOf(replica.ReadAll()), SequencesOf(replica.follower().entries()));
 }
 
+TEST(JetStreamFailures, AFollowerThatStallsForLongRefusesNothing) {
+  NatsServer server;
+  test::FaultProxy proxy(server.port());
+  Replica replica({.url = absl::StrCat("nats://127.0.0.1:", proxy.port())});
+  ASSERT_TRUE(replica.AwaitCaughtUp());
+  proxy.SetDelay(absl::Milliseconds(50));  // so that each ack is waited for
+  replica.follower().StallAt(1);
+  constexpr size_t kRecords = jetstream::Publisher::kAckedAheadMax + 4096;
+  const test::Answer<std::vector<Appended>> append = replica.Start(MakeRecords(kRecords));
+  ASSERT_TRUE(replica.follower().WaitForEntries(1));
+  absl::SleepFor(absl::Seconds(7));  // longer than an ack is waited for
+  EXPECT_FALSE(append.HasAnswer());
+  replica.follower().NeverStall();
+  replica.follower().NoteResume();
+  replica.log().ResumeFollow();
+  const auto appended = append.Wait();
+  EXPECT_TRUE(appended.ok()) << appended.status();
+  EXPECT_EQ(replica.log().stats().append_failures, 0);
+}
+
 TEST(JetStreamFailures, AStreamMadeAnewIsANewEpoch) {
   NatsServer server;
   Replica a({.url = server.url()});
@@ -195,27 +221,110 @@ TEST(JetStreamFailures, AStoreThatIsGoneAfterARestartIsANewEpoch) {
   ASSERT_TRUE(Eventually([&] { return replica.follower().size() == 11; }, absl::Seconds(30)));
 }
 
-TEST(JetStreamFailures, AClustersLeaderMayDie) {
-  NatsCluster cluster;
-  JetStreamOptions options = {.url = cluster.url(), .replicas = 3};
-  Replica a(options);
-  ASSERT_TRUE(a.AwaitCaughtUp()) << a.health();
-  Replica b(options);
-  ASSERT_TRUE(b.AwaitCaughtUp()) << b.health();
+// What of a stream's history was lost is not hidden by what others have published since.
+TEST(JetStreamFailures, AStreamThatHasGrownBeyondTheEndThatItLostStartsAnew) {
+  NatsServer server;
+  test::FaultProxy proxy(server.port());
+  Replica cut_off({.url = absl::StrCat("nats://127.0.0.1:", proxy.port())}, {.events_max = 100, .bytes_max = 1 << 20});
+  ASSERT_TRUE(cut_off.AwaitCaughtUp());
+  ASSERT_TRUE(cut_off.Append({MakeRecord("t", "kept")}).ok());
+  server.Kill();
+  server.CopyStore();
+  server.Start();
+  cut_off.AppendUntilAcked(MakeRecord("t", "lost", "lost"));
+  ASSERT_TRUE(cut_off.follower().WaitForEntries(2));
+  proxy.SetTraffic(test::FaultProxy::Traffic::kRefused);
+  server.Kill();
+  server.PutBackStore();
+  server.Start();
+  {
+    Replica other({.url = server.url()});
+    ASSERT_TRUE(other.AwaitCaughtUp());
+    ASSERT_EQ(other.AppendUntilAcked(MakeRecord("t", "1")), LastOf(cut_off).sequence);
+    other.AppendUntilAcked(MakeRecord("t", "2"));
+  }
+  proxy.SetTraffic(test::FaultProxy::Traffic::kPasses);
+  EXPECT_TRUE(cut_off.follower().WaitForEntries(5));
+  EXPECT_THAT(DataOf(cut_off.follower().entries()), testing::ElementsAre("kept", "lost", "kept", "1", "2"));
+  EXPECT_THAT(cut_off.follower().gaps(), IsEmpty()) << "it is told as a log that starts anew";
+  EXPECT_THAT(cut_off.follower().violations(), IsEmpty());
+}
+
+TEST(JetStreamFailures, ALogThatHasHandedOverNothingNoticesThatToo) {
+  NatsServer server;
+  test::FaultProxy proxy(server.port());
+  const auto publish = [&server](const std::string& data) {
+    RawNats(server.url()).Publish("bridge.kept.t", EncodeRecord(MakeRecord("t", data)));
+  };
+  RawNats(server.url()).MakeStream({}, [](jsStreamConfig*) {});
+  publish("kept");
+  server.Kill();
+  server.CopyStore();
+  server.Start();
+  publish("lost");
+  Replica cut_off({.url = absl::StrCat("nats://127.0.0.1:", proxy.port())});
+  ASSERT_TRUE(cut_off.AwaitCaughtUp());
+  ASSERT_TRUE(Eventually([&] { return RawNats(server.url()).HasConsumerAt("BRIDGE", 2); }));
+  proxy.SetTraffic(test::FaultProxy::Traffic::kRefused);
+  server.Kill();
+  server.PutBackStore();
+  server.Start();
+  publish("1");
+  publish("2");
+  proxy.SetTraffic(test::FaultProxy::Traffic::kPasses);
+  EXPECT_TRUE(Eventually([&] { return cut_off.follower().epochs() == 2; }, absl::Seconds(30)));
+  EXPECT_THAT(cut_off.follower().entries(), IsEmpty()) << "all of that stands before where the log ended then";
+}
+
+// Two replicas whose log is on three servers.
+class ClusterFailures : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const JetStreamOptions options = {.url = cluster_.url(), .replicas = 3};
+    for (std::optional<Replica>* replica : {&a_, &b_}) {
+      replica->emplace(options);
+      ASSERT_TRUE((*replica)->AwaitCaughtUp()) << (*replica)->health();
+    }
+  }
+
+  NatsCluster cluster_;
+  std::optional<Replica> a_;
+  std::optional<Replica> b_;
+};
+
+TEST_F(ClusterFailures, TheLeaderMayDie) {
   constexpr size_t kRecords = 2000;
   size_t killed = NatsCluster::kServers;
-  const std::vector<uint64_t> acked = a.PublishKeyed(kRecords, [&](size_t done) {
+  const std::vector<uint64_t> acked = a_->PublishKeyed(kRecords, [&](size_t done) {
     if (done < kRecords / 2 || killed < NatsCluster::kServers) {
       return;
     }
     std::string leader;
     ASSERT_TRUE(
-        Eventually([&] { return !(leader = RawNats(cluster.url()).LeaderOf("BRIDGE")).empty(); }, absl::Seconds(60)));
+        Eventually([&] { return !(leader = RawNats(cluster_.url()).LeaderOf("BRIDGE")).empty(); }, absl::Seconds(60)));
     killed = std::stoul(leader.substr(1));
-    cluster.server(killed).Kill();
+    cluster_.server(killed).Kill();
   });
   ASSERT_THAT(acked, SizeIs(kRecords));
-  ExpectExactlyWhatWasAcked({&a, &b}, acked);
+  ExpectExactlyWhatWasAcked({&*a_, &*b_}, acked);
+}
+
+TEST_F(ClusterFailures, TheLeaderMayChange) {
+  constexpr size_t kRecords = 5000;
+  std::atomic<bool> is_over = false;
+  std::thread changes([&] {
+    RawNats raw(cluster_.url());
+    while (!is_over) {
+      absl::SleepFor(absl::Milliseconds(100));  // the leader's time
+      raw.StepDown("BRIDGE");
+    }
+  });
+  const std::vector<uint64_t> acked = a_->PublishKeyed(kRecords, [](size_t /*done*/) {});
+  is_over = true;
+  changes.join();
+  ASSERT_THAT(acked, SizeIs(kRecords));  // in what order is not promised then
+  EXPECT_GT(a_->log().stats().append_failures, 0);
+  ExpectExactlyWhatWasAcked({&*a_, &*b_}, acked);
 }
 
 TEST(JetStreamFailures, ReplicasThatStartTogetherMakeOneStream) {

@@ -1,4 +1,5 @@
 // What one client may take: event streams, connects, and replays.
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -229,6 +230,42 @@ TEST_F(Replays, OfTheLastEventsAreTheNewestOfThem) {
   SseClient few(bridge_.http_port(), "/events?topic=a&replay=3");
   few.ReadOpen();
   EXPECT_EQ(few.Next()->data, "998");
+}
+
+TEST(HeldBackReplay, ThatHistoryPassesByTwiceIsToldSoAndGoesOn) {
+  constexpr int kHistory = 500;
+  const BridgeProcess bridge({"limits.replay_bytes_per_second=40000", absl::StrCat("log.history.max_events=", kHistory),
+                              "http.event_loops=1"});
+  Publisher publisher(bridge.grpc_target());
+  int published = 0;
+  const auto publish = [&](int count, const std::string& padding) {
+    std::vector<v1::Event> events;
+    for (int i = 0; i < count; ++i) {
+      events.push_back(TextEvent("a", absl::StrCat(published++, padding)));
+    }
+    return publisher.Publish(events).first_id();
+  };
+  const std::string first_id = publish(kHistory, std::string(1000, ' '));
+  SseClient client(bridge.http_port(), kTarget, first_id);
+  client.ReadOpen();
+  // A write of 128 KiB is more than a second may have: it is held back for two.
+  ASSERT_EQ(client.NextData(100).size(), 100);
+  for (int round = 1; round <= 2; ++round) {
+    publish(180, "");  // past where it is, and not past what it came for
+    ASSERT_TRUE(bridge.WaitForMetric("sse_bridge_gaps_total{reason=\"slow\"}", round));
+  }
+  std::vector<int> numbers;
+  for (auto event = client.Next(); event.has_value(); event = client.Next()) {
+    if (event->type == "message") {
+      numbers.push_back(std::stoi(event->data));
+    }
+    if (!numbers.empty() && numbers.back() == published - 1) {
+      break;
+    }
+  }
+  ASSERT_GE(numbers.size(), kHistory);
+  EXPECT_TRUE(std::ranges::is_sorted(numbers));
+  EXPECT_EQ(numbers[numbers.size() - kHistory], published - kHistory) << "all that history holds";
 }
 
 TEST_F(Replays, ThatAreHeldBackEndWithTheBridge) {

@@ -51,7 +51,7 @@ TEST_F(NatsCredentials, LetTheBridgeIn) {
 }
 
 TEST_F(NatsCredentials, ThatAreMissingAreNamedAndWaitedFor) {
-  Replica replica(Options());
+  const Replica replica(Options());
   EXPECT_TRUE(replica.AwaitHealthToSay(absl::StrCat("error opening file '", File(), "': No such file")))
       << replica.health();
   Write(operator_.MakeUser().credentials);
@@ -61,7 +61,7 @@ TEST_F(NatsCredentials, ThatAreMissingAreNamedAndWaitedFor) {
 
 TEST_F(NatsCredentials, ThatAreNoneAreNamedAndWaitedFor) {
   Write("no credentials\n");
-  Replica replica(Options());
+  const Replica replica(Options());
   EXPECT_TRUE(replica.AwaitHealthToSay(absl::StrCat("no nkey user seed found in '", File(), "'"))) << replica.health();
   Write(operator_.MakeUser().credentials);
   EXPECT_TRUE(replica.AwaitCaughtUp()) << replica.health();
@@ -71,7 +71,7 @@ TEST_F(NatsCredentials, ThatAreNoneAreNamedAndWaitedFor) {
 TEST_F(NatsCredentials, OfAnotherOperatorAreRefusedUntilTheFileHasBetterOnes) {
   const std::string foreign = NatsOperator().MakeUser().credentials;
   Write(foreign);
-  Replica replica(Options());
+  const Replica replica(Options());
   EXPECT_TRUE(replica.AwaitHealthToSay("Authorization Violation")) << replica.health();
   const std::string seed = foreign.substr(foreign.find("\nSU") + 1, 58);
   EXPECT_THAT(replica.health().ToString(), Not(HasSubstr(seed)));

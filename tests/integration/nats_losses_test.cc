@@ -1,6 +1,10 @@
-// A NATS store that comes back without what had been acked, and a cluster that has lost most of its servers.
+// A NATS store that comes back without what had been acked, or trims what a bridge has not seen, and a cluster that has
+// lost most of its servers.
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -10,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/event_log_fixture.h"
+#include "tests/support/fault_proxy.h"
 #include "tests/support/jetstream_replica.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/publisher.h"
@@ -34,9 +39,8 @@ class OlderCopy : public ::testing::Test {
  protected:
   static constexpr int kEvents = 100;
 
-  OlderCopy() { Publish(0, kEvents); }
-
-  // Publishes the numbers as events of their own, and returns the last one's id.
+  // Publishes the numbers as events of their own, and returns the last one's id. A stream that shall begin behind them
+  // begins with that id, for an ack may come before the bridge has handed the event to its streams.
   std::string Publish(int first, int end) {
     Publisher publisher(bridge_.grpc_target());
     std::string id;
@@ -67,14 +71,15 @@ class OlderCopy : public ::testing::Test {
   NatsServer nats_;
   BridgeProcess bridge_{
       {absl::StrCat("log.jetstream.url='", nats_.url(), "'"), "log.history.max_events=10", "http.event_loops=1"}};
+  const std::string last_id_ = Publish(0, kEvents);
 };
 
 TEST_F(OlderCopy, IsAGapEpochAndAllGoesOn) {
-  SseClient client(bridge_.http_port(), "/events?topic=a");
+  SseClient client(bridge_.http_port(), "/events?topic=a", last_id_);
   client.ReadOpen();
   Restart(&NatsServer::CopyStore);
-  const std::string lost = Publish(kEvents, 2 * kEvents);
-  EXPECT_EQ(client.NextData(kEvents), Numbers(kEvents, 2 * kEvents));
+  const std::string lost = Publish(kEvents, size_t{2} * kEvents);
+  EXPECT_EQ(client.NextData(kEvents), Numbers(kEvents, size_t{2} * kEvents));
   Restart(&NatsServer::PutBackStore);
 
   std::optional<SseEvent> gap = client.Next();
@@ -88,26 +93,26 @@ TEST_F(OlderCopy, IsAGapEpochAndAllGoesOn) {
   EXPECT_EQ(client.NextData(kEvents), Numbers(0, kEvents)) << "from the oldest one on";
   Publish(1000, 1003);
   EXPECT_EQ(client.NextData(3), Numbers(1000, 1003));
-  EXPECT_TRUE(bridge_.Log().find("stream_lost_its_end") != std::string::npos);
+  EXPECT_TRUE(absl::StrContains(bridge_.Log(), "stream_lost_its_end"));
 }
 
 TEST_F(OlderCopy, NothingOfWhatIsLostIsServedFromMemory) {
   Restart(&NatsServer::CopyStore);
-  Publish(kEvents, 2 * kEvents);
-  EXPECT_EQ(ReplayAll(2 * kEvents), Numbers(0, 2 * kEvents));
+  Publish(kEvents, size_t{2} * kEvents);
+  EXPECT_EQ(ReplayAll(size_t{2} * kEvents), Numbers(0, size_t{2} * kEvents));
   Restart(&NatsServer::PutBackStore);
   Publish(1000, 1000 + kEvents);
   std::vector<std::string> expected = Numbers(0, kEvents);
   for (const std::string& number : Numbers(1000, 1000 + kEvents)) {
     expected.push_back(number);
   }
-  EXPECT_EQ(ReplayAll(2 * kEvents), expected);
+  EXPECT_EQ(ReplayAll(size_t{2} * kEvents), expected);
 }
 
 TEST_F(OlderCopy, AnIdThatIsLostIsAheadOfTheLog) {
   Restart(&NatsServer::CopyStore);
-  const std::string lost = Publish(kEvents, 2 * kEvents);
-  SseClient witness(bridge_.http_port(), "/events?topic=a");
+  const std::string lost = Publish(kEvents, size_t{2} * kEvents);
+  SseClient witness(bridge_.http_port(), "/events?topic=a", lost);
   witness.ReadOpen();
   Restart(&NatsServer::PutBackStore);
   Publish(1000, 1001);
@@ -121,6 +126,44 @@ TEST_F(OlderCopy, AnIdThatIsLostIsAheadOfTheLog) {
   EXPECT_THAT(gap->data, HasSubstr(R"("reason":"ahead")"));
   Publish(1001, 1002);
   EXPECT_EQ(client.NextData(1), Numbers(1001, 1002));
+}
+
+// --- A store that trims while a bridge cannot see it.
+
+TEST(TrimmedMeanwhile, IsAGapToTheEventStreamsOfABridgeThatWasCutOff) {
+  const NatsServer nats;
+  FaultProxy proxy(nats.port());
+  const auto settings_of = [](uint16_t port) {
+    return std::vector<std::string>{absl::StrCat("log.jetstream.url='nats://127.0.0.1:", port, "'")};
+  };
+  const BridgeProcess cut_off(settings_of(proxy.port()));
+  const BridgeProcess other(settings_of(nats.port()));
+  Publisher publisher(other.grpc_target());
+  const auto publish = [&publisher](int first, int end) {
+    for (const std::string& number : Numbers(first, end)) {
+      publisher.Publish(TextEvent("a", number));
+    }
+  };
+  SseClient client(cut_off.http_port(), "/events?topic=a");
+  client.ReadOpen();
+  publish(0, 5);
+  EXPECT_EQ(client.NextData(5), Numbers(0, 5));
+  proxy.SetTraffic(FaultProxy::Traffic::kRefused);
+  ASSERT_TRUE(cut_off.WaitForMetric("sse_bridge_log_up", 0));
+  publish(5, 100);
+  RawNats(nats.url()).TrimBefore("BRIDGE", 51);
+  proxy.SetTraffic(FaultProxy::Traffic::kPasses);
+
+  std::optional<SseEvent> gap = client.Next();
+  while (gap && gap->type == "bridge.heartbeat") {
+    gap = client.Next();
+  }
+  ASSERT_TRUE(gap);
+  EXPECT_EQ(gap->type, "bridge.gap");
+  EXPECT_THAT(gap->data, HasSubstr(R"("reason":"trimmed")"));
+  EXPECT_EQ(client.NextData(50), Numbers(50, 100));
+  publish(100, 103);
+  EXPECT_EQ(client.NextData(3), Numbers(100, 103));
 }
 
 // --- A cluster of three.
@@ -163,6 +206,46 @@ TEST(ClusterWithoutMost, SaysNothingOfItsEndAndGoesOnWhereItWas) {
   EXPECT_EQ(replica.follower().epoch(), epoch);
   EXPECT_EQ(replica.follower().size(), kRecords + 1) << "nothing is handed over again";
   EXPECT_EQ(DataOf(replica.ReadAll()), DataOf(replica.follower().entries()));
+  EXPECT_THAT(replica.follower().violations(), IsEmpty());
+}
+
+// Its servers may take a while to agree where a stream ends, so an end that is missing is not taken for lost at once.
+TEST(ClusterOfOlderCopies, HidesNothingThatIsPublishedWhileTheEndIsWaitedFor) {
+  NatsCluster cluster;
+  const auto restart = [&cluster](void (NatsServer::*change)()) {
+    for (size_t i = 0; i < NatsCluster::kServers; ++i) {
+      cluster.server(i).Kill();
+    }
+    for (size_t i = 0; i < NatsCluster::kServers; ++i) {
+      (cluster.server(i).*change)();
+      cluster.server(i).Start();
+    }
+  };
+  Replica replica({.url = cluster.url(), .replicas = 3}, {.events_max = 1000, .bytes_max = 1 << 20});
+  ASSERT_TRUE(replica.AwaitCaughtUp()) << replica.health();
+  const auto publish = [&replica](int first, int end) {
+    uint64_t sequence = 0;
+    for (const std::string& number : Numbers(first, end)) {
+      sequence = replica.AppendUntilAcked(MakeRecord("t", number, number));
+    }
+    return sequence;
+  };
+  publish(0, 10);
+  restart(&NatsServer::CopyStore);
+  ASSERT_EQ(publish(10, 20), 20);
+  ASSERT_TRUE(replica.follower().WaitForEntries(20));
+  restart(&NatsServer::PutBackStore);
+  ASSERT_EQ(publish(100, 101), 11) << "with what follows it takes the places of those that are lost";
+  publish(101, 115);
+
+  std::vector<std::string> expected = Numbers(0, 20);
+  for (const auto& [first, end] : {std::pair(0, 10), std::pair(100, 115)}) {
+    std::ranges::copy(Numbers(first, end), std::back_inserter(expected));
+  }
+  EXPECT_TRUE(replica.follower().WaitForEntries(expected.size()));
+  EXPECT_EQ(DataOf(replica.follower().entries()), expected);
+  EXPECT_EQ(replica.follower().epochs(), 2);
+  EXPECT_THAT(replica.follower().gaps(), IsEmpty()) << "it is told as a log that starts anew";
   EXPECT_THAT(replica.follower().violations(), IsEmpty());
 }
 

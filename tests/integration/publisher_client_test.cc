@@ -1,5 +1,6 @@
 #include "examples/cpp/publisher_client.h"
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <set>
@@ -15,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
+#include "tests/support/loopback_grpc_server.h"
 
 #include "bridge/v1/publisher.grpc.pb.h"
 
@@ -39,15 +41,7 @@ class FakeBridge final : public Publisher::Service {
  public:
   using Script = std::function<grpc::Status(Stream*)>;
 
-  FakeBridge() {
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:0", grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(this);
-    server_ = builder.BuildAndStart();
-  }
-  ~FakeBridge() override { server_->Shutdown(absl::ToChronoTime(absl::Now())); }
-
-  std::string target() const { return absl::StrCat("127.0.0.1:", port_); }
+  std::string target() const { return server_.target(); }
 
   // The next stream that has no script yet runs this one; those after the last script accept all.
   void ThenStream(Script script) {
@@ -59,7 +53,8 @@ class FakeBridge final : public Publisher::Service {
   Ack Accept(const PublishRequest& request) {
     const absl::MutexLock lock(&mutex_);
     for (const Event& event : request.events()) {
-      if (keys_.insert(event.idempotency_key()).second) texts_.push_back(event.text());
+      const bool is_new = event.idempotency_key().empty() || keys_.insert(event.idempotency_key()).second;
+      if (is_new) texts_.push_back(event.text());
     }
     Ack ack;
     ack.set_request_id(request.request_id());
@@ -100,13 +95,12 @@ class FakeBridge final : public Publisher::Service {
     return script(stream);
   }
 
-  int port_ = 0;
   absl::Mutex mutex_;
   std::vector<Script> scripts_ ABSL_GUARDED_BY(mutex_);
   size_t streams_ ABSL_GUARDED_BY(mutex_) = 0;
   std::set<std::string> keys_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> texts_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<grpc::Server> server_;
+  const bridge::test::LoopbackGrpcServer server_{this};
 };
 
 class PublisherClientTest : public ::testing::Test {
@@ -218,7 +212,10 @@ TEST_F(PublisherClientTest, TellsOfARefusedEventAndGoesOn) {
   EXPECT_EQ(bridge_.streams(), 1U);
 }
 
-TEST_F(PublisherClientTest, SendsAgainWhatMayPassLaterBeforeWhatCameAfter) {
+class PublisherClientPassingTest : public PublisherClientTest,
+                                   public ::testing::WithParamInterface<grpc::StatusCode> {};
+
+TEST_P(PublisherClientPassingTest, SendsAgainWhatMayPassLaterBeforeWhatCameAfter) {
   bridge_.ThenStream([](Stream* stream) {
     PublishRequest request;
     stream->Read(&request);
@@ -226,7 +223,7 @@ TEST_F(PublisherClientTest, SendsAgainWhatMayPassLaterBeforeWhatCameAfter) {
     ack.set_request_id(request.request_id());
     Rejection& rejection = *ack.add_rejected();
     rejection.set_index(0);
-    rejection.set_code(grpc::StatusCode::UNAVAILABLE);
+    rejection.set_code(GetParam());
     FakeBridge::Answer(stream, {ack});
     while (stream->Read(&request)) {
     }
@@ -237,6 +234,53 @@ TEST_F(PublisherClientTest, SendsAgainWhatMayPassLaterBeforeWhatCameAfter) {
   PublisherClient client(std::move(options));
   PublishTexts(client, 0, 10);
   ExpectAllAfterClose(client, 10, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(Codes, PublisherClientPassingTest,
+                         ::testing::Values(grpc::StatusCode::UNAVAILABLE, grpc::StatusCode::RESOURCE_EXHAUSTED));
+
+TEST_F(PublisherClientTest, SendsAnEphemeralEventOnce) {
+  bridge_.ThenStream([this](Stream* stream) {
+    PublishRequest request;
+    while (bridge_.texts().size() < 3 && stream->Read(&request)) bridge_.Accept(request);
+    return grpc::Status(grpc::StatusCode::UNAVAILABLE, "the acks are lost");
+  });
+  PublisherClient client(Options());
+  for (int i = 0; i < 3; ++i) {
+    Event event = TextEvent(i);
+    event.set_ephemeral(i != 1);
+    ASSERT_TRUE(client.Publish(std::move(event), absl::Now() + kPatience).ok());
+  }
+  ExpectAllAfterClose(client, 3, 2);
+}
+
+TEST_F(PublisherClientTest, PutsNoMoreWorkIntoOneRequestThanTheBridgeTakes) {
+  size_t largest = 0;
+  bridge_.ThenStream([this, &largest](Stream* stream) {
+    PublishRequest request;
+    while (stream->Read(&request)) {
+      if (request.events_size() > 1) largest = std::max(largest, request.ByteSizeLong());
+      FakeBridge::Answer(stream, {bridge_.Accept(request)});
+    }
+    return grpc::Status::OK;
+  });
+  absl::Notification all_published;
+  PublisherClient::Options options = Options();
+  options.token = [&all_published] {
+    all_published.WaitForNotification();  // the stream is opened after it
+    return std::string();
+  };
+  PublisherClient client(std::move(options));
+  for (const size_t kibibytes : std::vector<size_t>{50, 50, 50, 50, 50, 50, 50, 50, 50, 512, 50, 50}) {
+    Event event = TextEvent(0);
+    event.set_text(std::string(kibibytes << 10, 'x'));
+    ASSERT_TRUE(client.Publish(std::move(event), absl::Now() + kPatience).ok());
+  }
+  all_published.Notify();
+  EXPECT_TRUE(client.Close(absl::Now() + kPatience).ok());
+  EXPECT_EQ(bridge_.texts().size(), 12U);
+  EXPECT_GT(largest, size_t{0});
+  EXPECT_LE(largest, size_t{257} << 10);
 }
 
 TEST_F(PublisherClientTest, BoundsWhatWaitsAndSaysWhatIsLeft) {
@@ -258,9 +302,45 @@ TEST_F(PublisherClientTest, BoundsWhatWaitsAndSaysWhatIsLeft) {
   EXPECT_EQ(client.Publish(TextEvent(6)).code(), absl::StatusCode::kFailedPrecondition);
 }
 
-TEST_F(PublisherClientTest, RefusesAnEventThatFitsInNoRequest) {
+TEST_F(PublisherClientTest, RefusesAnEventThatTheBridgeCannotParse) {
+  PublisherClient client(Options());
+  Event text = TextEvent(0);
+  text.set_text("caf\xe9");
+  EXPECT_EQ(client.Publish(text).code(), absl::StatusCode::kInvalidArgument);
+  Event member = TextEvent(0);
+  (*member.mutable_json()->mutable_struct_value()->mutable_fields())["caf\xe9"].set_bool_value(true);
+  EXPECT_EQ(client.Publish(member).code(), absl::StatusCode::kInvalidArgument);
+  PublishTexts(client, 0, 2);
+  ExpectAllAfterClose(client, 2, 1);
+}
+
+TEST_F(PublisherClientTest, WaitsLongerAndLongerWhereTheBridgeDoesNotTakeWhatIsSent) {
+  for (int stream = 0; stream < 8; ++stream) {
+    bridge_.ThenStream([this](Stream* each) {
+      PublishRequest request;
+      each->Read(&request);
+      FakeBridge::Answer(each, {bridge_.Accept(request)});
+      return grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "of a test");
+    });
+  }
+  absl::Mutex mutex;
+  absl::Duration longest;
   PublisherClient::Options options = Options();
-  options.request_bytes_max = 100;
+  options.request_events_max = 1;
+  options.on_stream_end = [&mutex, &longest](const grpc::Status&, absl::Duration pause) {
+    const absl::MutexLock lock(&mutex);
+    longest = std::max(longest, pause);
+  };
+  PublisherClient client(std::move(options));
+  PublishTexts(client, 0, 20);
+  ExpectAllAfterClose(client, 20, 9);
+  const absl::MutexLock lock(&mutex);
+  EXPECT_GT(longest, absl::Milliseconds(5));
+}
+
+TEST_F(PublisherClientTest, RefusesAnEventThatIsTooLarge) {
+  PublisherClient::Options options = Options();
+  options.event_bytes_max = 100;
   PublisherClient client(std::move(options));
   Event event = TextEvent(0);
   event.set_text(std::string(200, 'x'));

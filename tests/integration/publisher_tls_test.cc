@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
@@ -99,7 +100,7 @@ TEST(PublisherTls, ThoseWhoFailToShakeHandsDoNotFillTheLog) {
     connection.Send("no TLS, and as long as the head of a record of it");
     connection.ReceiveToEnd();
   }
-  EXPECT_TRUE(Eventually([&] { return bridge.Log().find("grpc_error") != std::string::npos; }));
+  EXPECT_TRUE(Eventually([&] { return absl::StrContains(bridge.Log(), "grpc_error"); }));
   EXPECT_LT(bridge.Log().size(), 2000U);
 }
 

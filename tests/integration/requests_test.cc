@@ -52,6 +52,34 @@ TEST_F(Requests, HeadHasTheHeadersOfGet) {
   EXPECT_EQ(bridge_->Metric("sse_bridge_event_streams"), 0);
 }
 
+TEST_F(Requests, NothingIsCompressedOnAnEventLoop) {
+  for (const std::string encoding : {"br", "gzip", "deflate", "zstd", "br;q=0, *"}) {
+    const HttpResponse response =
+        Fetch(bridge_->http_port(), "GET", "/", absl::StrCat("Accept-Encoding: ", encoding, "\r\n"));
+    EXPECT_EQ(response.status, 200);
+    EXPECT_EQ(response.Header("Content-Encoding"), "") << encoding;
+    EXPECT_THAT(response.body, HasSubstr("<html"));
+  }
+}
+
+TEST_F(Requests, AnswersWithoutABodySayNothingOfItsLength) {
+  const HttpResponse options = Fetch(bridge_->http_port(), "OPTIONS", "/events", "");
+  EXPECT_EQ(options.status, 204);
+  EXPECT_EQ(options.Header("Content-Length"), "");
+  const std::string etag = Fetch(bridge_->http_port(), "GET", "/").Header("ETag");
+  ASSERT_NE(etag, "");
+  const HttpResponse same = Fetch(bridge_->http_port(), "GET", "/", absl::StrCat("If-None-Match: ", etag, "\r\n"));
+  EXPECT_EQ(same.status, 304);
+  EXPECT_EQ(same.Header("Content-Length"), "");
+}
+
+TEST_F(Requests, APostSaysEverythingInItsBody) {
+  const HttpResponse response = Fetch(bridge_->http_port(), "POST", "/events?replay=all",
+                                      "Content-Type: application/json\r\n", R"({"topics": ["a"]})");
+  EXPECT_EQ(response.status, 400);
+  EXPECT_THAT(response.body, HasSubstr("a POST says everything in its body"));
+}
+
 TEST_F(Requests, ConnectionsAreKeptAndPipelinedRequestsAnsweredInOrder) {
   RawConnection connection(bridge_->http_port());
   const std::string get = "GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n";

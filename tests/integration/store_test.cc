@@ -192,7 +192,7 @@ TEST_P(StoreTest, WhatTheStoreHasTrimmedIsAGapAndTheRestComes) {
 }
 
 TEST_P(StoreTest, AStormOfResumesBehindTheRingDelaysNoLiveStream) {
-  Start();
+  Start({"http.send_timeout=10m"});  // they are read one after the other
   const auto ids = PublishNumbers(20'000);
   SseClient live(bridge_->http_port(), "/events?topic=live");
   live.ReadOpen();

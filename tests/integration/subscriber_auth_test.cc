@@ -163,6 +163,11 @@ TEST_F(SubscriberAuth, ACookieCountsOnlyFromPagesThatMayActForTheUser) {
                                      HasSubstr("https"), HasSubstr("http.cors.allowed_origins")));
     ExpectOpens("/events?topic=public.1", cookie + bad, "public.1");  // as without the cookie
   }
+  // What stands escaped in another cookie's value is that cookie's.
+  for (const std::string separator : {"%3B", "%3b%20", "%u003B"}) {
+    const std::string hidden = absl::StrCat("Cookie: a=b", separator, "session=", Token(), "\r\n");
+    EXPECT_EQ(Get("/events?topic=orders.1", hidden + "Sec-Fetch-Site: same-origin\r\n").status, 401);
+  }
   EXPECT_THAT(Get("/events?topic=orders.1").body, Not(HasSubstr("cookie")));
 }
 

@@ -7,7 +7,8 @@ import tls from 'node:tls';
 import { createParser } from 'eventsource-parser';
 import { chromium } from 'playwright-core';
 
-import { connectPublisher, eventually, makeCertificate, nextEvent, subscribe } from '../support/bridge.mjs';
+import { connectPublisher, eventsOf, eventually, makeCertificate, nextEvent, subscribe } from '../support/bridge.mjs';
+import { startWorker } from '../support/worker.mjs';
 import { names, startFront, startReplicas, stopReplicas } from './fronts.mjs';
 
 // Both are a fiftieth of what production has.
@@ -74,6 +75,7 @@ async function openPage(origin) {
       window.received.push(received);
       const source = new EventSource(url);
       source.onmessage = ({ data }) => received.push(data);
+      source.addEventListener('bridge.end', () => source.close());
       source.onerror = () => { window.finalErrors += source.readyState === EventSource.CLOSED ? 1 : 0; };
       source.addEventListener('bridge.closing', ({ data }) => window.refusals.push(JSON.parse(data).reason));
       return new Promise((resolve) => { source.addEventListener('bridge.open', resolve, { once: true }); });
@@ -156,8 +158,78 @@ for (const name of names) {
       await impatient.stop();
     });
 
+    const prompt = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"prompt": "20 tokens, please"}' };
+    const whole = Array.from({ length: 20 }, (_, index) => `t${index} `);
+
+    // A worker that has just come is known to the other replica in a moment: until then that refuses calls.
+    const post = (headers) => eventually(async () => {
+      const response = await fetch(`${front.origin}/calls/chat`, { ...prompt, headers: { ...prompt.headers, ...headers } });
+      return response.status !== 503 && response;
+    });
+
+    // Asks for an answer that is read elsewhere: resolves with its URL.
+    async function call() {
+      const { status, headers } = await post({ Prefer: 'respond-async' });
+      assert.equal(status, 202);
+      return new URL(headers.get('location'), `${front.origin}/calls/chat`).href;
+    }
+
+    const readers = [
+      ['the POST itself', async () => eventsOf(await post())],
+      ['HTTP/1.1', async () => subscribe(await call())],
+      ['HTTP/2', async () => subscribeOverHttp2(await call())],
+    ];
+    for (const [how, open] of readers) {
+      test(`an answer's event is there within 50 ms, over ${how}`, async (t) => {
+        const worker = await startWorker(replicas[0].bridge.grpc, { pauseMs: 0 });
+        worker.limit = 0;
+        const stream = await open();
+        assert.equal((await stream.next()).value.event, 'bridge.open');
+        const { tokens } = await worker.next();
+        assert.equal(tokens, 0);
+        const delays = [];
+        for (const token of whole) {
+          const begun = performance.now();
+          worker.limit += 1;
+          assert.equal((await nextEvent(stream)).data, token);
+          delays.push(performance.now() - begun);
+        }
+        assert.equal((await stream.next()).value.event, 'bridge.end');
+        assert.equal((await stream.next()).done, true);
+        t.diagnostic(`the shortest delay: ${Math.min(...delays).toFixed(1)} ms`);
+        assert.ok(Math.min(...delays) < 50, `${delays} ms`);
+        await worker.stop();
+      });
+    }
+
+    test('a call that is cancelled reaches its worker', async () => {
+      const worker = await startWorker(replicas[1].bridge.grpc);
+      const url = await call();
+      const taken = await worker.next();
+      assert.equal((await fetch(url, { method: 'DELETE' })).status, 202);
+      await eventually(() => taken.cancelled?.reason === 'CLIENT', { describe: () => 'the cancel' });
+      await worker.stop();
+    });
+
+    test('an answer goes on when a replica is killed, though it was read there', async () => {
+      for (const [ending, other] of [[0, 1], [1, 0]]) {
+        const worker = await startWorker(replicas[other].bridge.grpc);
+        worker.limit = 5;
+        const page = await openPage(front.origin);
+        const url = await call();
+        await page.evaluate((at) => Promise.all(Array.from({ length: 6 }, () => window.openStream(at))).then(() => {}), url);
+        await assertEachReceives(page, whole.slice(0, 5));
+        await replicas[ending].stop('SIGKILL');
+        worker.limit = Infinity;
+        await assertEachReceives(page, whole);
+        await page.context().close();
+        await worker.stop();
+        await replicas[ending].start();
+      }
+    });
+
     test('what browsers do not need is not there', async () => {
-      for (const path of ['/', '/metrics', '/events/x']) assert.equal((await fetch(front.origin + path)).status, 404, path);
+      for (const path of ['/', '/metrics', '/events/x', '/calls']) assert.equal((await fetch(front.origin + path)).status, 404, path);
       const refused = await fetch(`${front.origin}/tickets`, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{}' });
       assert.match(refused.headers.get('content-type'), /^application\/problem\+json/);
     });
@@ -197,8 +269,13 @@ for (const name of names) {
       await assertEachReceives(page, ['before']);
       for (const replica of replicas) await replica.stop('SIGKILL');
       await eventually(() => page.evaluate(() => window.refusals.includes('unavailable')), { describe: () => 'bridge.closing {unavailable}' });
-      const posted = await fetch(`${front.origin}/events`, { method: 'POST', body: '{"topics": ["a"]}' });
-      assert.ok(posted.status >= 502 && posted.status <= 504, `POST is answered with ${posted.status}`);
+      for (const path of ['/events', '/calls/chat']) {
+        const posted = await fetch(front.origin + path, { method: 'POST', body: '{"topics": ["a"]}' });
+        assert.ok(posted.status >= 502 && posted.status <= 504, `POST ${path} is answered with ${posted.status}`);
+      }
+      const answer = await fetch(`${front.origin}/calls/AAAAAAAAAAAAAAAAAAAAAA`);
+      assert.equal(answer.status, 200);
+      assert.match(answer.headers.get('content-type'), /^text\/event-stream/);
       for (const replica of replicas) await replica.start();
       await publish(replicas[0], topic, ['after']);
       await assertEachReceives(page, ['before', 'after']);

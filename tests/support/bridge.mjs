@@ -225,19 +225,24 @@ export async function startProxy(target) {
   return proxy;
 }
 
-// The events of one event stream, control events too, without reconnects: until the stream ends or the caller stops reading.
-export async function* subscribe(url, init = {}) {
-  const stop = new AbortController();
+// The events of an answer, control events too, until it ends.
+export async function* eventsOf(response) {
   const events = [];
   const parser = createParser({ onEvent: (event) => events.push(event) });
   const decoder = new TextDecoder();
+  for await (const bytes of response.body) {
+    parser.feed(decoder.decode(bytes, { stream: true }));
+    yield* events.splice(0);
+  }
+}
+
+// The events of one event stream, without reconnects: until the stream ends or the caller stops reading.
+export async function* subscribe(url, init = {}) {
+  const stop = new AbortController();
   try {
     const response = await fetch(url, { ...init, signal: stop.signal });
     if (response.status !== 200) throw new Error(`${url}: ${response.status} ${await response.text()}`);
-    for await (const bytes of response.body) {
-      parser.feed(decoder.decode(bytes, { stream: true }));
-      yield* events.splice(0);
-    }
+    yield* eventsOf(response);
   } finally {
     stop.abort();
   }

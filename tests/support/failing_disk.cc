@@ -1,6 +1,8 @@
 // A library for LD_PRELOAD: the calls that the file $FAILING_DISK names, in a line with a space before and after each,
-// fail with EIO. Where there is no such file, none does.
+// fail with EIO; those that it names as CALL:hangs do not return as long as it does. Where there is no such file, all
+// is well.
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdlib>
 #include <dlfcn.h>
@@ -8,13 +10,21 @@
 #include <string>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <thread>
 
 namespace {
 
-bool Fails(const std::string& call) {
+bool IsNamed(const std::string& call) {
   static const char* const path = std::getenv("FAILING_DISK");  // NOLINT(concurrency-mt-unsafe): nobody sets it
   std::string calls;
-  if (path == nullptr || !std::getline(std::ifstream(path), calls) || calls.find(" " + call + " ") == calls.npos) {
+  return path != nullptr && std::getline(std::ifstream(path), calls) && calls.find(" " + call + " ") != calls.npos;
+}
+
+bool Fails(const std::string& call) {
+  while (IsNamed(call + ":hangs")) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  if (!IsNamed(call)) {
     return false;
   }
   errno = EIO;
@@ -47,6 +57,12 @@ ssize_t pwritev(int file, const iovec* parts, int count, off_t at) {
 }
 
 ssize_t pwritev64(int file, const iovec* parts, int count, off64_t at) { return pwritev(file, parts, count, at); }
+
+int fallocate(int file, int mode, off_t at, off_t size) {
+  return Fails("fallocate") ? -1 : Real<int(int, int, off_t, off_t)>("fallocate")(file, mode, at, size);
+}
+
+int fallocate64(int file, int mode, off64_t at, off64_t size) { return fallocate(file, mode, at, size); }
 
 }  // extern "C"
 // NOLINTEND(readability-identifier-naming)

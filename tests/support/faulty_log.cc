@@ -251,6 +251,10 @@ void FaultyLog::Relay::OnCaughtUp() {
   log_->Plan(kEntries, [log = log_](const absl::Status&) { log->follower()->OnCaughtUp(); });
 }
 
+void FaultyLog::Relay::OnGap(uint64_t head, Missing why) {
+  log_->Plan(kEntries, [log = log_, head, why](const absl::Status&) { log->follower()->OnGap(head, why); });
+}
+
 log::Follower::Flow FaultyLog::Relay::OnEntries(absl::Span<const log::Entry> entries) {
   size_t held = 0;
   {

@@ -84,6 +84,7 @@ class FaultyLog final : public log::EventLog {
     explicit Relay(FaultyLog* log) : log_(log) {}
     void OnEpoch(uint64_t epoch, uint64_t head) override;
     void OnCaughtUp() override;
+    void OnGap(uint64_t head, Missing why) override;
     Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
    private:

@@ -45,6 +45,33 @@ void RawNats::DeleteMessage(const std::string& stream, uint64_t sequence) {
   EXPECT_EQ(js_DeleteMsg(jetstream_, stream.c_str(), sequence, nullptr, nullptr), NATS_OK);
 }
 
+void RawNats::TrimBefore(const std::string& stream, uint64_t sequence) {
+  jsOptions options;
+  jsOptions_Init(&options);
+  options.Stream.Purge.Sequence = sequence;
+  EXPECT_EQ(js_PurgeStream(jetstream_, stream.c_str(), &options, nullptr), NATS_OK);
+}
+
+void RawNats::StepDown(const std::string& stream) {
+  natsMsg* answer = nullptr;
+  natsConnection_RequestString(&answer, connection_, absl::StrCat("$JS.API.STREAM.LEADER.STEPDOWN.", stream).c_str(),
+                               "",
+                               /*timeout=*/1000);
+  natsMsg_Destroy(answer);
+}
+
+bool RawNats::HasConsumerAt(const std::string& stream, uint64_t sequence) {
+  jsConsumerInfoList* list = nullptr;
+  if (js_Consumers(&list, jetstream_, stream.c_str(), nullptr, nullptr) != NATS_OK) {
+    return false;
+  }
+  const bool has_it = std::any_of(list->List, list->List + list->Count, [sequence](const jsConsumerInfo* consumer) {
+    return consumer->Delivered.Stream == sequence;
+  });
+  jsConsumerInfoList_Destroy(list);
+  return has_it;
+}
+
 void RawNats::Publish(const std::string& subject, std::string_view data) {
   EXPECT_EQ(
       js_Publish(nullptr, jetstream_, subject.c_str(), data.data(), static_cast<int>(data.size()), nullptr, nullptr),

@@ -36,6 +36,10 @@ class RawNats {
   void MakeStream(const log::JetStreamOptions& options, const std::function<void(jsStreamConfig*)>& change);
   void DeleteStream(const std::string& stream);
   void DeleteMessage(const std::string& stream, uint64_t sequence);
+  // Trims what stands before this sequence.
+  void TrimBefore(const std::string& stream, uint64_t sequence);
+  // A consumer of the stream has been given messages up to this one.
+  bool HasConsumerAt(const std::string& stream, uint64_t sequence);
   // Publishes, and waits until it is stored.
   void Publish(const std::string& subject, std::string_view data);
   void PublishUnstored(const std::string& subject, std::string_view data);
@@ -46,6 +50,8 @@ class RawNats {
     int64_t duplicate_window_ns = 0;
   };
   Limits LimitsOf(const std::string& stream);
+  // Has another server lead the stream, where the leader answers.
+  void StepDown(const std::string& stream);
   // The name of the server that leads the stream; empty where there is none.
   std::string LeaderOf(const std::string& stream);
 

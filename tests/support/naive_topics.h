@@ -7,11 +7,12 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 
 // The grammar of topics and patterns written down once more, as plainly as can be, to test bridge/topic/ against.
 namespace bridge::test {
 
-inline std::vector<std::string> TokensOf(const std::string& text) { return absl::StrSplit(text, '.'); }
+inline std::vector<std::string> TokensOf(absl::string_view text) { return absl::StrSplit(text, '.'); }
 
 inline bool NaiveIsToken(const std::string& text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char byte) {
@@ -36,7 +37,7 @@ inline bool NaiveIsPattern(const std::string& text) {
                      [](const std::string& token) { return token == "*" || NaiveIsToken(token); });
 }
 
-inline bool NaiveMatches(const std::string& pattern, const std::string& topic) {
+inline bool NaiveMatches(absl::string_view pattern, absl::string_view topic) {
   std::vector<std::string> wanted = TokensOf(pattern);
   std::vector<std::string> given = TokensOf(topic);
   if (wanted.back() == ">") {

@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/files.h"
+#include "tests/support/steady_port.h"
 
 namespace bridge::test {
 namespace {
@@ -30,21 +31,7 @@ namespace {
 
 }  // namespace
 
-uint16_t FreePort() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  if (fd < 0 || bind(fd, any, size) != 0 || getsockname(fd, any, &size) != 0) {
-    Die("no free port");
-  }
-  close(fd);
-  return ntohs(address.sin_port);
-}
-
-NatsServer::NatsServer(Options options) : options_(std::move(options)), port_(FreePort()) {
+NatsServer::NatsServer(Options options) : options_(std::move(options)), port_(SteadyPort()) {
   std::ofstream file(File("nats.conf"));
   file << "listen: \"127.0.0.1:" << port_ << "\"\n";
   if (options_.with_jetstream) {
@@ -124,7 +111,7 @@ NatsCluster::NatsCluster() {
   std::array<uint16_t, kServers> ports = {};
   std::vector<std::string> routes;
   for (uint16_t& port : ports) {
-    port = FreePort();
+    port = SteadyPort();
     routes.push_back(absl::StrCat("\"nats://127.0.0.1:", port, "\""));
   }
   for (size_t i = 0; i < kServers; ++i) {

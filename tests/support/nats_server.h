@@ -11,9 +11,6 @@
 
 namespace bridge::test {
 
-// A port of 127.0.0.1 that nobody listens on.
-uint16_t FreePort();
-
 // A real nats-server with JetStream on a free port of the loopback, with a store of its own; ends with this object.
 class NatsServer {
  public:

@@ -48,6 +48,16 @@ uint64_t RecordingFollower::epoch() const {
   return epoch_;
 }
 
+size_t RecordingFollower::epochs() const {
+  const absl::MutexLock lock(&mutex_);
+  return epochs_;
+}
+
+std::vector<uint64_t> RecordingFollower::gaps() const {
+  const absl::MutexLock lock(&mutex_);
+  return gaps_;
+}
+
 size_t RecordingFollower::largest_call() const {
   const absl::MutexLock lock(&mutex_);
   return largest_call_;
@@ -68,6 +78,7 @@ void RecordingFollower::OnEpoch(uint64_t epoch, uint64_t head) {
   has_epoch_ = true;
   is_caught_up_ = false;
   epoch_ = epoch;
+  ++epochs_;
   last_sequence_ = head;
 }
 
@@ -77,6 +88,15 @@ void RecordingFollower::OnCaughtUp() {
     violations_.emplace_back(has_epoch_ ? "OnCaughtUp twice in an epoch" : "OnCaughtUp before OnEpoch");
   }
   is_caught_up_ = true;
+}
+
+void RecordingFollower::OnGap(uint64_t head, Missing /*why*/) {
+  const absl::MutexLock lock(&mutex_);
+  if (!has_epoch_ || is_stalled_ || head <= last_sequence_) {
+    violations_.emplace_back(absl::StrCat("a gap to ", head, " after ", last_sequence_));
+  }
+  last_sequence_ = head;
+  gaps_.push_back(head);
 }
 
 log::Follower::Flow RecordingFollower::OnEntries(absl::Span<const log::Entry> entries) {

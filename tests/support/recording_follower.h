@@ -31,6 +31,10 @@ class RecordingFollower final : public log::Follower {
   std::vector<log::Entry> entries() const;
   size_t size() const;
   uint64_t epoch() const;
+  // How many times it has been told one.
+  size_t epochs() const;
+  // The heads of the gaps that it has been told.
+  std::vector<uint64_t> gaps() const;
   size_t largest_call() const;
   // Calls that overlap, that come before OnEpoch, in a stall or a second time, that are empty, and sequences that do
   // not grow.
@@ -41,6 +45,7 @@ class RecordingFollower final : public log::Follower {
 
   void OnEpoch(uint64_t epoch, uint64_t head) override;
   void OnCaughtUp() override;
+  void OnGap(uint64_t head, Missing why) override;
   Flow OnEntries(absl::Span<const log::Entry> entries) override;
 
  private:
@@ -52,8 +57,10 @@ class RecordingFollower final : public log::Follower {
   bool has_epoch_ ABSL_GUARDED_BY(mutex_) = false;
   bool is_caught_up_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t epochs_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t last_sequence_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t largest_call_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<uint64_t> gaps_ ABSL_GUARDED_BY(mutex_);
   std::vector<log::Entry> entries_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> violations_ ABSL_GUARDED_BY(mutex_);
 };

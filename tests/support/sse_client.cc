@@ -9,7 +9,7 @@
 
 namespace bridge::test {
 
-SseClient::SseClient(uint16_t port, Options options)
+SseClient::SseClient(uint16_t port, const Options& options)
     : connection_(options.tls == nullptr
                       ? std::make_unique<RawConnection>(port, options.receive_buffer_bytes)
                       : std::make_unique<RawConnection>(port, *options.tls, options.receive_buffer_bytes)) {

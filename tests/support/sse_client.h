@@ -31,7 +31,7 @@ class SseClient {
     const TlsClient* tls = nullptr;
   };
   // Connects and sends the request.
-  SseClient(uint16_t port, Options options);
+  SseClient(uint16_t port, const Options& options);
   SseClient(uint16_t port, const std::string& target, const std::string& last_event_id = "")
       : SseClient(port, Options{.target = target, .last_event_id = last_event_id}) {}
 

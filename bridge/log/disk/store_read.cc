@@ -43,7 +43,10 @@ class PageBuilder {
           {.sequence = sequence, .record = std::move(record), .received = clock_.MonotonicAt(opened->time)});
     }
     // One that is damaged, or missing before this one.
-    unreadable_ += sequence - page_.read_to.sequence - (opened.ok() ? 1 : 0);
+    if (const uint64_t unreadable = sequence - page_.read_to.sequence - (opened.ok() ? 1 : 0); unreadable > 0) {
+      unreadable_ += unreadable;
+      page_.damaged_to = page_.read_to.sequence + unreadable;
+    }
     page_.read_to.sequence = sequence;
     is_at_start_ = is_at_start_ && !opened.ok();
     return true;
@@ -52,10 +55,7 @@ class PageBuilder {
   uint64_t read_to() const { return page_.read_to.sequence; }
   uint64_t unreadable() const { return unreadable_; }
 
-  Page Finish() && {
-    page_.has_damage = unreadable_ != 0;
-    return std::move(page_);
-  }
+  Page Finish() && { return std::move(page_); }
 
  private:
   const EventLog::ReadOptions& options_;
@@ -114,8 +114,9 @@ absl::StatusOr<Page> Store::Read(const EventLog::ReadOptions& options, absl::Spa
 
 absl::StatusOr<uint64_t> Store::TailStart(const EventLog::Tail& tail) const {
   ASSIGN_OR_RETURN(const Txn txn, Begin(tables_.env.get(), MDB_RDONLY));
+  ASSIGN_OR_RETURN(const v1::StoreState state, ReadState(txn.get(), tables_));
   ASSIGN_OR_RETURN(const Cursor cursor, OpenCursor(txn.get(), tables_.records));
-  uint64_t start = state_.newest_sequence();
+  uint64_t start = state.newest_sequence();
   size_t bytes = 0;
   absl::StatusOr<Item> item = Get(cursor.get(), MDB_LAST);
   for (size_t events = 0; events < tail.events_max && item.ok(); ++events, item = Get(cursor.get(), MDB_PREV)) {

@@ -5,6 +5,7 @@
 
 #include "absl/time/time.h"
 
+#include "bridge/base/status_macros.h"
 #include "bridge/log/inbox.h"
 
 namespace bridge::log::disk {
@@ -25,8 +26,14 @@ Writer::Writer(Store* store, Options options)
     : store_(store),
       options_(std::move(options)),
       durable_sequence_(store->bounds().newest),
+      written_(WrittenOf(*store)),
       tended_(store->clock().Monotonic()),
       thread_([this] { Run(); }) {}
+
+Writer::Written Writer::WrittenOf(const Store& store) {
+  const Bounds bounds = store.bounds();
+  return {.bytes = store.record_bytes(), .events = bounds.newest + 1 - bounds.oldest};
+}
 
 Writer::~Writer() {
   {
@@ -42,23 +49,38 @@ bool Writer::IsFull() const {
 }
 
 void Writer::Add(BatchPtr batch) {
+  if (IsEachBatch()) {
+    const absl::MutexLock lock(&mutex_);
+    Enqueue(std::move(batch));
+    return;
+  }
+  const absl::MutexLock journal_lock(&journal_mutex_);
+  const absl::Status added = AddToJournal(*batch);
   const absl::MutexLock lock(&mutex_);
-  if (!IsEachBatch()) {
-    absl::Status added = write_failure_;
-    if (added.ok()) {
-      added = store_->Reserve(bytes_ + batch->bytes().size());
-    }
-    if (added.ok()) {
-      added = store_->journal().Add(store_->epoch(), *batch);
-    }
-    if (!added.ok()) {
-      failure_ = health_ = absl::UnavailableError(added.message());
-      due_ = base::MonotonicTime::min();  // which may make room
-      return;
-    }
-    durable_sequence_ = batch->last_sequence();
+  if (!added.ok()) {
+    failure_ = health_ = absl::UnavailableError(added.message());
+    due_ = base::MonotonicTime::min();  // which may make room
+    return;
+  }
+  durable_sequence_ = batch->last_sequence();
+  if (write_failure_.ok()) {  // it may have come meanwhile
     health_ = absl::OkStatus();
   }
+  Enqueue(std::move(batch));
+}
+
+absl::Status Writer::AddToJournal(const Batch& batch) {
+  uint64_t unwritten_bytes = 0;
+  {
+    const absl::MutexLock lock(&mutex_);
+    RETURN_IF_ERROR(write_failure_);
+    unwritten_bytes = bytes_;
+  }
+  RETURN_IF_ERROR(store_->Reserve(unwritten_bytes + batch.bytes().size()));
+  return journal().Add(store_->epoch(), batch);
+}
+
+void Writer::Enqueue(BatchPtr batch) {
   bytes_ += batch->bytes().size();
   batches_.push_back(std::move(batch));
   if (!failure_.ok()) {
@@ -143,43 +165,55 @@ void Writer::Run() {
 }
 
 Writer::Round Writer::Await() {
-  const absl::MutexLock lock(&mutex_);
   Round round;
-  while (true) {
-    const base::MonotonicTime due = due_;
-    const auto has_work = [this, due]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return is_ending_ || !questions_.empty() || due_ != due || base::MonotonicClock::now() >= due_;
-    };
-    const base::MonotonicTime now = base::MonotonicClock::now();
-    const auto wait_max = std::clamp<base::MonotonicClock::duration>(
-        due - std::min(now, due), base::MonotonicClock::duration::zero(), kTendInterval);
-    if (!mutex_.AwaitWithTimeout(absl::Condition(&has_work), absl::FromChrono(wait_max)) || due_ == due || is_ending_) {
-      break;
+  bool must_write = false;
+  {
+    const absl::MutexLock lock(&mutex_);
+    while (true) {
+      const base::MonotonicTime due = due_;
+      const auto has_work = [this, due]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+        return is_ending_ || !questions_.empty() || due_ != due || base::MonotonicClock::now() >= due_;
+      };
+      const base::MonotonicTime now = base::MonotonicClock::now();
+      const auto wait_max = std::clamp<base::MonotonicClock::duration>(
+          due - std::min(now, due), base::MonotonicClock::duration::zero(), kTendInterval);
+      if (!mutex_.AwaitWithTimeout(absl::Condition(&has_work), absl::FromChrono(wait_max)) || due_ == due ||
+          is_ending_) {
+        break;
+      }
     }
-  }
-  round.is_last = is_ending_;
-  const bool is_due = base::MonotonicClock::now() >= due_ || !questions_.empty();
-  const bool may_write = !batches_.empty() && (failure_.ok() || !IsEachBatch());
-  if (is_due && may_write) {
-    round.batches.assign(batches_.begin(), batches_.end());
-    due_ = kNever;
-    store_->journal().TurnOver();
-  } else if (is_due) {
-    due_ = kNever;
-  }
-  if (!is_ending_) {
+    if (is_ending_) {
+      round.is_last = true;
+      return round;
+    }
+    if (base::MonotonicClock::now() >= due_ || !questions_.empty()) {
+      due_ = kNever;
+      must_write = !batches_.empty() && (failure_.ok() || !IsEachBatch());
+    }
     round.questions.swap(questions_);
+  }
+  if (must_write) {
+    round.batches = TakeUnwritten();
   }
   return round;
 }
 
+std::vector<BatchPtr> Writer::TakeUnwritten() {
+  // In this order: what is in the journal is in `batches_`, so what comes after the turn is all that is left to write.
+  const absl::MutexLock journal_lock(&journal_mutex_);
+  journal().TurnOver();
+  const absl::MutexLock lock(&mutex_);
+  due_ = kNever;
+  return {batches_.begin(), batches_.end()};
+}
+
 void Writer::Write(const std::vector<BatchPtr>& batches) {
   const absl::Status written = store_->Write(batches);
-  {
+  if (written.ok()) {
+    NoteWritten(batches.size());
+  } else {
     const absl::MutexLock lock(&mutex_);
-    if (written.ok()) {
-      NoteWritten(batches.size());
-    } else if (!batches.empty()) {
+    if (!batches.empty()) {
       NoteFailure(written);
     } else {
       health_ = absl::UnavailableError(written.message());
@@ -189,19 +223,36 @@ void Writer::Write(const std::vector<BatchPtr>& batches) {
 }
 
 void Writer::NoteWritten(size_t batches) {
-  for (size_t i = 0; i < batches; ++i) {
-    bytes_ -= batches_.front()->bytes().size();
-    batches_.pop_front();
+  if (batches == 0) {
+    const absl::MutexLock lock(&mutex_);
+    NoteStored();  // only trimmed: the journal may hold what could not be written
+    return;
+  }
+  // Nothing is added between what is seen of `batches_` and what is dropped.
+  const absl::MutexLock journal_lock(&journal_mutex_);
+  Journal::Written written = Journal::Written::kOther;
+  {
+    const absl::MutexLock lock(&mutex_);
+    for (size_t i = 0; i < batches; ++i) {
+      bytes_ -= batches_.front()->bytes().size();
+      batches_.pop_front();
+    }
+    NoteStored();
+    write_failure_ = absl::OkStatus();
+    if (IsEachBatch()) {
+      health_ = absl::OkStatus();
+    }
+    if (batches_.empty()) {
+      written = Journal::Written::kAll;
+    }
   }
   // Where it fails, the next opening finds records that it has already.
-  store_->journal().Drop(batches_.empty() ? Journal::Written::kAll : Journal::Written::kOther).IgnoreError();
-  const Bounds bounds = store_->bounds();
-  durable_sequence_ = std::max(durable_sequence_, bounds.newest);
-  written_ = {.bytes = store_->record_bytes(), .events = bounds.newest + 1 - bounds.oldest};
-  if (batches != 0) {
-    write_failure_ = absl::OkStatus();
-    health_ = IsEachBatch() ? absl::OkStatus() : health_;
-  }
+  journal().Drop(written).IgnoreError();
+}
+
+void Writer::NoteStored() {
+  durable_sequence_ = std::max(durable_sequence_, store_->bounds().newest);
+  written_ = WrittenOf(*store_);
 }
 
 void Writer::NoteFailure(const absl::Status& failure) {
@@ -242,8 +293,11 @@ void Writer::Close() {
     questions.swap(questions_);
   }
   // Where this fails, the next opening goes on from the journal.
-  if (store_->Write(batches).ok() && store_->journal().Drop(Journal::Written::kAll).ok()) {
-    store_->Close().IgnoreError();
+  if (store_->Write(batches).ok()) {
+    const absl::MutexLock journal_lock(&journal_mutex_);
+    if (journal().Drop(Journal::Written::kAll).ok()) {
+      store_->Close().IgnoreError();
+    }
   }
   for (EventLog::BoundsCallback& question : questions) {
     question(Inbox::EndingError());

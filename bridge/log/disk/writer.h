@@ -13,6 +13,7 @@
 
 #include "bridge/base/clock.h"
 #include "bridge/log/disk/batch.h"
+#include "bridge/log/disk/journal.h"
 #include "bridge/log/disk/store.h"
 #include "bridge/log/event_log.h"
 
@@ -56,8 +57,7 @@ class Writer {
   struct Progress {
     // Up to here all is durable.
     uint64_t durable_sequence = 0;
-    // UNAVAILABLE: nothing that is not durable will be. Until Forget, and with kInterval also until there is room
-    // again.
+    // UNAVAILABLE: nothing that is not durable will be. Until Forget, after which an Add may fail the same way.
     absl::Status failure;
   };
   Progress progress() const;
@@ -66,7 +66,8 @@ class Writer {
 
   // --- On any thread.
 
-  // As EventLog::GetBounds, once what is durable now is written and what is too old is trimmed.
+  // As EventLog::GetBounds, once what is durable now is written and what is too old is trimmed. Does not wait for the
+  // disk, nor does what stands below.
   void GetBounds(EventLog::BoundsCallback done);
 
   // The durable batches that are not written, from the one with the record after `sequence` on.
@@ -93,19 +94,34 @@ class Writer {
 
   void Run();
   Round Await();
+  // What is to be written now.
+  std::vector<BatchPtr> TakeUnwritten();
   void Write(const std::vector<BatchPtr>& batches);
-  void NoteWritten(size_t batches) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static Written WrittenOf(const Store& store);
+  void NoteWritten(size_t batches);
+  void NoteStored() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteFailure(const absl::Status& failure) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Trims now and then, and finds out whether there is room again.
   void Tend();
   void Close();
 
-  bool IsEachBatch() const { return options_.sync == Sync::kEachBatch; }
+  // --- On the log's thread.
 
-  // Its journal is used with the mutex held.
+  absl::Status AddToJournal(const Batch& batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(journal_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Enqueue(BatchPtr batch) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  bool IsEachBatch() const { return options_.sync == Sync::kEachBatch; }
+  Journal& journal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(journal_mutex_) { return store_->journal(); }
+
   Store* const store_;
   const Options options_;
 
+  // Held while the journal is written to, which may take as long as the disk likes: so never where `mutex_` is held.
+  // While it is held, `batches_` and the journal's files stay in step; with kInterval nothing comes into the former.
+  absl::Mutex journal_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+
+  // Held for a few lines, for event loops come by.
   mutable absl::Mutex mutex_;
   bool is_ending_ ABSL_GUARDED_BY(mutex_) = false;
   // Those that are not written, in their order.

@@ -49,7 +49,24 @@ Delivery::~Delivery() {
 }
 
 uint64_t Delivery::handed_over(uint64_t epoch) const {
-  return epoch_.load(std::memory_order_acquire) == epoch ? handed_over_.load(std::memory_order_acquire) : 0;
+  const HandedOver last = handed_over();
+  return last.epoch == epoch ? last.sequence : 0;
+}
+
+absl::StatusOr<bool> Delivery::HasOtherMessage(const Session& session) const {
+  const HandedOver last = handed_over();
+  if (last.epoch != session.epoch() || last.message_sequence == 0) {
+    return false;
+  }
+  const absl::StatusOr<std::optional<StoredMessage>> found =
+      GetNextMessage(session.connection(), options_.stream,
+                     {.first = last.message_sequence, .filter = KeptSubject(options_.subject_prefix, ">")});
+  if (!found.ok()) {
+    return absl::UnavailableError(found.status().message());
+  }
+  const std::optional<StoredMessage>& message = *found;
+  return message && message->sequence == last.message_sequence &&
+         HashOfMessage(message->subject, message->data) != last.message_hash;
 }
 
 void Delivery::RunKept() {
@@ -68,9 +85,19 @@ void Delivery::FollowSession(const std::shared_ptr<Session>& session) {
   }
   bool is_first = true;
   while (session->connection().is_open() && (is_first || !link_->AwaitEnd(kRetryAfter))) {
-    is_first = false;
+    if (!std::exchange(is_first, false)) {
+      // What the server behind this connection has may be another copy by now.
+      const absl::StatusOr<bool> has_other = HasOtherMessage(*session);
+      if (has_other.value_or(false)) {
+        session->connection().Close();  // the next session starts anew
+      }
+      if (has_other.value_or(true)) {
+        continue;
+      }
+    }
     absl::StatusOr<Pull> pull =
-        Pull::Open(options_, *session, {.first = taken_ + 1, .filter = KeptSubject(options_.subject_prefix, ">")});
+        Pull::Open(options_, *session,
+                   {.first = std::max<uint64_t>(1, taken_), .filter = KeptSubject(options_.subject_prefix, ">")});
     if (pull.ok()) {
       FollowConsumer(*session, &*pull);
     } else {
@@ -81,15 +108,11 @@ void Delivery::FollowSession(const std::shared_ptr<Session>& session) {
 
 bool Delivery::Begin(const Session& session) {
   const StreamInfo& stream = session.stream();
-  if (epoch_.load() == stream.created && !session.has_lost_its_end()) {
-    if (stream.first > taken_ + 1) {
-      ops::LogWarn("records_missed", {{"from", taken_ + 1}, {"to", stream.first - 1}, {"reason", "trimmed"}});
-    }
-    return true;
+  if (handed_over().epoch == stream.created && !session.has_lost_its_end()) {
+    return stream.first <= taken_ + 1 || TellGap(stream.first - 1);
   }
   taken_ = HeadBefore(stream, tail_);
-  handed_over_.store(taken_, std::memory_order_release);
-  epoch_.store(stream.created, std::memory_order_release);
+  SetHandedOver({.epoch = stream.created, .sequence = taken_});
   catch_up_to_ = stream.last;
   return handover_.Epoch(stream.created, taken_) && (taken_ < stream.last || CatchUp());
 }
@@ -135,13 +158,25 @@ bool Delivery::Take(const Session& session, Pull* pull) {
       return true;
     }
     patience = absl::ZeroDuration();
-    taken_ = message.sequence;
-    if (catch_up_to_ && message.pending == 0) {
+    if (message.sequence > taken_ + 1 && !PassOver(session, message.sequence - 1)) {
+      return false;
+    }
+    const bool is_next = message.sequence > taken_;
+    taken_ = std::max(taken_, message.sequence);
+    if (catch_up_to_ && message.pending == 0 && message.sequence == taken_) {
       catch_up_to_ = std::min(*catch_up_to_, taken_);
+    }
+    if (!is_next) {
+      const bool is_same = Recognize(message);
+      spent_.Add(std::move(message.message));
+      if (!is_same) {
+        return false;  // what the leader has says whether another consumer helps, or the stream has lost its end
+      }
+      continue;
     }
     absl::StatusOr<Record> record =
         ReadStored(options_.subject_prefix, message.message.subject(), message.message.data());
-    spent_.Add(std::move(message.message));
+    spent_.Add(std::exchange(last_message_, std::move(message.message)));
     if (!record.ok()) {
       link_->NoteUnreadable(message.sequence, record.status());
       continue;
@@ -153,6 +188,27 @@ bool Delivery::Take(const Session& session, Pull* pull) {
   return true;
 }
 
+bool Delivery::Recognize(const InPlace& message) {
+  HandedOver last = handed_over();
+  if (message.sequence < last.message_sequence) {
+    return true;  // what stood there is not remembered
+  }
+  const size_t hash = HashOfMessage(message.message.subject(), message.message.data());
+  if (message.sequence > last.message_sequence) {
+    last.message_sequence = message.sequence;
+    last.message_hash = hash;
+    SetHandedOver(last);
+    return true;
+  }
+  if (hash == last.message_hash) {
+    return true;
+  }
+  if (const auto suppressed = other_message_lines_.Admit()) {
+    ops::LogWarn("message_is_another", {{"sequence", message.sequence}, {"suppressed", *suppressed}});
+  }
+  return false;
+}
+
 bool Delivery::HandOver() {
   if (batch_.empty()) {
     spent_.Free();
@@ -162,11 +218,34 @@ bool Delivery::HandOver() {
     }
     batch_.clear();
   }
-  if (handed_over_.load(std::memory_order_relaxed) != taken_) {
-    handed_over_.store(taken_, std::memory_order_release);
+  if (HandedOver last = handed_over(); last.sequence != taken_) {
+    last.sequence = taken_;
+    if (last_message_) {
+      last.message_sequence = taken_;
+      last.message_hash = HashOfMessage(last_message_.subject(), last_message_.data());
+      spent_.Add(std::exchange(last_message_, Message()));
+    }
+    SetHandedOver(last);
     on_handed_over_(taken_);
   }
   return !catch_up_to_ || taken_ < *catch_up_to_ || CatchUp();
+}
+
+bool Delivery::PassOver(const Session& session, uint64_t last_missing) {
+  const absl::StatusOr<StreamInfo> stream = GetStream(session.connection(), options_.stream);
+  if (!stream.ok() || stream->created != session.epoch()) {
+    return false;
+  }
+  return stream->first <= taken_ + 1 || TellGap(last_missing);
+}
+
+bool Delivery::TellGap(uint64_t last_missing) {
+  if (!HandOver()) {
+    return false;
+  }
+  ops::LogWarn("records_missed", {{"from", taken_ + 1}, {"to", last_missing}, {"reason", "trimmed"}});
+  taken_ = last_missing;
+  return handover_.Gap(last_missing, Follower::Missing::kTrimmed);
 }
 
 void Delivery::RunLive() {

@@ -47,6 +47,15 @@ bool Handover::CaughtUp() {
   return follower != nullptr;
 }
 
+bool Handover::Gap(uint64_t head, Follower::Missing why) {
+  Follower* const follower = TakeTurn(Needs::kEpoch);
+  if (follower != nullptr) {
+    follower->OnGap(head, why);
+    EndTurn(Follower::Flow::kContinue);
+  }
+  return follower != nullptr;
+}
+
 bool Handover::Entries(absl::Span<const Entry> entries) {
   Follower* const follower = TakeTurn(Needs::kEpoch);
   if (follower != nullptr) {

@@ -28,6 +28,7 @@ class Handover {
 
   bool Epoch(uint64_t epoch, uint64_t head);
   bool CaughtUp();
+  bool Gap(uint64_t head, Follower::Missing why);
   bool Entries(absl::Span<const Entry> entries);
 
  private:

@@ -10,8 +10,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 #include "bridge/base/status_macros.h"
+#include "bridge/ops/log_limiter.h"
+#include "bridge/ops/logging.h"
 
 namespace bridge::log::jetstream {
 namespace {
@@ -133,6 +136,7 @@ struct NatsConnection::Events {
   mutable absl::Mutex mutex;
   bool is_closed ABSL_GUARDED_BY(mutex) = false;
   std::string last_error ABSL_GUARDED_BY(mutex);
+  ops::LogLimiter error_lines{absl::Seconds(10)};
 };
 
 absl::string_view Message::subject() const { return message_ ? natsMsg_GetSubject(message_.get()) : ""; }
@@ -330,8 +334,13 @@ void NatsConnection::OnError(natsConnection* connection, natsSubscription* /*sub
   const char* what = nullptr;
   natsConnection_GetLastError(connection, &what);
   const std::shared_ptr<Events>& events = *static_cast<std::shared_ptr<Events>*>(closure);
+  const std::string reason = what != nullptr && *what != '\0' ? what : natsStatus_GetText(error);
+  // A subject that is not permitted is told so, and not by an answer: what is sent to it gets none.
+  if (const auto suppressed = events->error_lines.Admit()) {
+    ops::LogWarn("nats_error", {{"reason", reason}, {"suppressed", *suppressed}});
+  }
   const absl::MutexLock lock(&events->mutex);
-  events->last_error = what != nullptr && *what != '\0' ? what : natsStatus_GetText(error);
+  events->last_error = reason;
 }
 
 std::string NewInboxSubject() {

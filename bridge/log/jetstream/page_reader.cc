@@ -42,14 +42,14 @@ absl::StatusOr<Page> PageReader::Read(const EventLog::ReadOptions& options, size
                      .entries_max = std::max<size_t>(1, options.entries_max),
                      .message_bytes = std::max<size_t>(1, stream.bytes / std::max<uint64_t>(1, stream.messages))};
   reading.page.read_to = options.after;
-  const auto check_trimmed = [after](const StreamInfo& is) {
-    return is.first <= after + 1 ? absl::OkStatus()
-                                 : absl::OutOfRangeError(absl::StrCat("the log starts at ", is.first));
+  const auto check_trimmed = [](const StreamInfo& is, uint64_t read_to) {
+    return is.first <= read_to + 1 ? absl::OkStatus()
+                                   : absl::OutOfRangeError(absl::StrCat("the log starts at ", is.first));
   };
   if (after >= stream.last) {
     return std::move(reading.page);
   }
-  RETURN_IF_ERROR(check_trimmed(stream));
+  RETURN_IF_ERROR(check_trimmed(stream, after));
 
   const std::string filter =
       KeptSubject(options_.subject_prefix, options.pattern ? absl::string_view(options.pattern->text()) : ">");
@@ -62,10 +62,10 @@ absl::StatusOr<Page> PageReader::Read(const EventLog::ReadOptions& options, size
   if (progress == Progress::kExhausted && cursor.next <= stream.last) {
     RETURN_IF_ERROR(AskLeader(stream.last, &cursor, &reading));
   }
-  if (reading.page.entries.empty() || reading.page.entries.front().sequence > after + 1) {
+  if (reading.before_jump) {
     // Deleted, of other topics, or trimmed while this was read.
     ASSIGN_OR_RETURN(const StreamInfo now, Stream(*session, absl::ZeroDuration()));
-    RETURN_IF_ERROR(check_trimmed(now));
+    RETURN_IF_ERROR(check_trimmed(now, *reading.before_jump));
   }
   PutBack(std::move(cursor));
   return std::move(reading.page);
@@ -118,8 +118,8 @@ absl::StatusOr<PageReader::Cursor> PageReader::TakeCursor(const std::shared_ptr<
 }
 
 void PageReader::PutBack(Cursor cursor) {
-  if (cursor.pull->outstanding() > 0 || cursor.next == 0) {
-    cursor.pull->Forget();
+  if (cursor.pull.outstanding() > 0 || cursor.next == 0) {
+    cursor.pull.Forget();
     return;
   }
   cursor.used = base::MonotonicClock::now();
@@ -154,13 +154,14 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
   }
   const size_t order = std::min({entries, kOrderMax, bytes / reading->message_bytes + 1});
   const Session::Address& inbox = cursor->session->reader(reading->thread);
-  RETURN_IF_ERROR(cursor->pull->Ask({.messages = order, .bytes = bytes + 1}, inbox));
+  RETURN_IF_ERROR(cursor->pull.Ask({.messages = order, .bytes = bytes + 1}, inbox));
   cursor->session->connection().SendNow();
-  while (cursor->pull->outstanding() > 0) {
+  while (cursor->pull.outstanding() > 0) {
     InPlace message;
-    switch (cursor->pull->Next(inbox, kMessageTimeout, &message)) {
+    switch (cursor->pull.Next(inbox, kMessageTimeout, &message)) {
       case Pull::Got::kMessage:
-        if (!cursor->kept_back.empty() || !Add(message, reading)) {
+        // What stands before its place is no part of the page.
+        if (message.sequence >= cursor->next && (!cursor->kept_back.empty() || !Add(message, reading))) {
           cursor->kept_back.push_back(std::move(message));
         } else {
           reading->spent.Add(std::move(message.message));
@@ -169,7 +170,7 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
       case Pull::Got::kEnd:
         return cursor->kept_back.empty() ? Progress::kExhausted : Progress::kFull;
       case Pull::Got::kNothing:
-        if (!cursor->session->connection().is_open() || cursor->pull->silence() > kMessageTimeout) {
+        if (!cursor->session->connection().is_open() || cursor->pull.silence() > kMessageTimeout) {
           return absl::UnavailableError("JetStream does not answer");
         }
         break;
@@ -184,6 +185,13 @@ bool PageReader::Add(const InPlace& message, Reading* reading) {
   return AddStored(message.sequence, message.message.subject(), message.message.data(), reading);
 }
 
+void PageReader::NoteNext(uint64_t sequence, Reading* reading) {
+  const uint64_t read_to = reading->page.read_to.sequence;
+  if (sequence > read_to + 1 && !reading->before_jump) {
+    reading->before_jump = read_to;
+  }
+}
+
 bool PageReader::AddStored(uint64_t sequence, absl::string_view subject, absl::string_view data, Reading* reading) {
   Page& page = reading->page;
   absl::StatusOr<Record> record = ReadStored(options_.subject_prefix, subject, data);
@@ -192,7 +200,8 @@ bool PageReader::AddStored(uint64_t sequence, absl::string_view subject, absl::s
       return false;  // a page tells of damage where it starts
     }
     link_->NoteUnreadable(sequence, record.status());
-    page.has_damage = true;
+    NoteNext(sequence, reading);
+    page.damaged_to = sequence;
     page.read_to.sequence = sequence;
     return true;
   }
@@ -202,6 +211,7 @@ bool PageReader::AddStored(uint64_t sequence, absl::string_view subject, absl::s
     return false;
   }
   reading->bytes += bytes;
+  NoteNext(sequence, reading);
   page.read_to.sequence = sequence;
   page.entries.push_back({.sequence = sequence, .record = *std::move(record), .received = {}});
   page.entries.back().received = ReceivedAt(page.entries.back().record);
@@ -217,6 +227,7 @@ absl::Status PageReader::AskLeader(uint64_t newest, Cursor* cursor, Reading* rea
     AddStored(message->sequence, message->subject, message->data, reading);
     cursor->next = 0;  // it does not stand where the page ends
   } else {
+    NoteNext(newest + 1, reading);
     reading->page.read_to.sequence = newest;
     cursor->next = newest + 1;
   }

@@ -43,7 +43,7 @@ class PageReader {
     std::string filter;
     // It has everything of its filter before this sequence behind it.
     uint64_t next = 0;
-    std::optional<Pull> pull = {};
+    Pull pull;
     // What came for the last page and did not fit in.
     std::deque<InPlace> kept_back = {};
     base::MonotonicTime used = {};
@@ -59,6 +59,8 @@ class PageReader {
     // Of a message of this stream, on average.
     size_t message_bytes = 0;
     Page page = {};
+    // The last sequence before the first place where messages are not there.
+    std::optional<uint64_t> before_jump = {};
     SpentMessages spent = {};
   };
   enum class Progress { kGoOn, kFull, kExhausted };
@@ -70,6 +72,8 @@ class PageReader {
   absl::StatusOr<Progress> ReadSome(Cursor* cursor, Reading* reading);
   // Puts a message into the page; false where it belongs into the next one.
   bool Add(const InPlace& message, Reading* reading);
+  // The page goes on with this message.
+  static void NoteNext(uint64_t sequence, Reading* reading);
   bool AddStored(uint64_t sequence, absl::string_view subject, absl::string_view data, Reading* reading);
   // The server that has the consumer may lag behind: the stream's leader says what else there is up to `newest`.
   absl::Status AskLeader(uint64_t newest, Cursor* cursor, Reading* reading);

@@ -197,7 +197,6 @@ void Publisher::Encode(Slice* slice) {
 
 size_t Publisher::Number(Slice* slice, size_t from) {
   const size_t bytes_max = slice->session->connection().max_payload();
-  const base::MonotonicTime now = base::MonotonicClock::now();
   const absl::MutexLock lock(&mutex_);
   const auto can_go_on = [this, slice]()
                              ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return failures() != slice->failures || HasRoom(); };
@@ -205,6 +204,7 @@ size_t Publisher::Number(Slice* slice, size_t from) {
   if (failures() != slice->failures) {
     return 0;
   }
+  const base::MonotonicTime now = base::MonotonicClock::now();
   Request& request = RequestOf(slice->request);
   request.appended.resize(slice->encoded.size());
   size_t at = from;
@@ -226,7 +226,7 @@ size_t Publisher::Number(Slice* slice, size_t from) {
 }
 
 absl::Status Publisher::Publish(const Slice& slice, size_t from, size_t to) {
-  for (size_t at = from; at < to; ++at) {
+  for (size_t at = from; at < to && failures() == slice.failures; ++at) {
     const Encoded& encoded = slice.encoded[at];
     if (encoded.subject.empty()) {
       continue;

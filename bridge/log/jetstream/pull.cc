@@ -27,7 +27,7 @@ constexpr int kConflictStatus = 409;
 
 absl::StatusOr<Pull> Pull::Open(const JetStreamOptions& options, const Session& session, const ConsumerPlace& place) {
   ASSIGN_OR_RETURN(Consumer consumer, CreateConsumer(session.connection(), options.stream, place));
-  Pull pull(options, session, std::move(consumer), place.first);
+  Pull pull(options, session, std::move(consumer));
   // Asked for afterwards: a stream that is the session's now was so when the consumer was made.
   ASSIGN_OR_RETURN(const StreamInfo stream, GetStream(session.connection(), options.stream));
   if (stream.created != session.epoch()) {
@@ -37,13 +37,12 @@ absl::StatusOr<Pull> Pull::Open(const JetStreamOptions& options, const Session& 
   return pull;
 }
 
-Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer consumer, uint64_t first)
+Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer consumer)
     : session_(&session),
       consumer_(std::move(consumer.name)),
       next_subject_(absl::StrCat("$JS.API.CONSUMER.MSG.NEXT.", options.stream, ".", consumer_)),
       delete_subject_(absl::StrCat("$JS.API.CONSUMER.DELETE.", options.stream, ".", consumer_)),
       pending_at_start_(consumer.pending),
-      first_(first),
       last_heard_(base::MonotonicClock::now()) {}
 
 absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
@@ -57,6 +56,9 @@ absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
     request["idle_heartbeat"] = absl::ToInt64Nanoseconds(kHeartbeat);
   } else {
     request["no_wait"] = true;
+  }
+  if (outstanding_ == 0) {
+    NoteHeard();  // until now it had nothing to say
   }
   outstanding_ += order.messages;
   return session_->connection().Publish(
@@ -82,10 +84,6 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
   }
   ++number_;
   outstanding_ -= std::min<size_t>(outstanding_, 1);
-  if (delivered->sequence < first_) {
-    // Made by a leader whose stream did not reach so far yet, the consumer starts where that one ended.
-    return Got::kNothing;
-  }
   *out = {.sequence = delivered->sequence, .pending = delivered->pending, .message = std::move(message)};
   return Got::kMessage;
 }

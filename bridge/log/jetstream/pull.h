@@ -27,6 +27,9 @@ struct InPlace {
 // Takes messages from a consumer, in order, each once, as many as were asked for: so nothing comes that there is no
 // room for, and a reader that waits holds up nobody. It notices where one was lost on the way.
 //
+// Messages that stand before its place may come first: a consumer that was made by a leader whose stream did not reach
+// so far starts where that one ended.
+//
 // Not thread-safe; the session outlives it. An inbox serves one after the other.
 class Pull {
  public:
@@ -53,26 +56,25 @@ class Pull {
   // or the consumer is, and this is to be thrown away.
   Got Next(const Session::Address& from, absl::Duration timeout, InPlace* out);
 
-  // For how long nothing has been heard of the consumer.
+  // For how long nothing has been heard of the consumer, of which something was wanted.
   absl::Duration silence() const { return absl::FromChrono(base::MonotonicClock::now() - last_heard_); }
-  void NoteHeard() { last_heard_ = base::MonotonicClock::now(); }
 
   // Tells the server that it is not needed any more.
   void Forget();
 
  private:
-  Pull(const JetStreamOptions& options, const Session& session, Consumer consumer, uint64_t first);
+  Pull(const JetStreamOptions& options, const Session& session, Consumer consumer);
 
   // Where the server answers this consumer's orders.
   std::string AnswersAt(const Session::Address& address) const;
   Got OnStatus(int status, const Message& message);
+  void NoteHeard() { last_heard_ = base::MonotonicClock::now(); }
 
   const Session* session_;
   std::string consumer_;
   std::string next_subject_;
   std::string delete_subject_;
   uint64_t pending_at_start_ = 0;
-  uint64_t first_ = 1;
   size_t outstanding_ = 0;
   // Of the last message.
   uint64_t number_ = 0;

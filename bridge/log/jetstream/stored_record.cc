@@ -8,6 +8,7 @@
 
 #include <openssl/evp.h>
 
+#include "absl/hash/hash.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -39,6 +40,8 @@ std::string KeptSubject(absl::string_view prefix, absl::string_view topic) {
 std::string LiveSubject(absl::string_view prefix, absl::string_view topic) {
   return absl::StrCat(prefix, ".live.", topic);
 }
+
+size_t HashOfMessage(absl::string_view subject, absl::string_view data) { return absl::HashOf(subject, data); }
 
 absl::StatusOr<Record> ReadStored(absl::string_view prefix, absl::string_view subject, absl::string_view data) {
   ASSIGN_OR_RETURN(Record record, DecodeRecord(data));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -20,6 +21,9 @@ namespace bridge::log::jetstream {
 // PREFIX.kept.TOPIC, and PREFIX.live.TOPIC for what is ephemeral. Topics and patterns are NATS's subjects.
 std::string KeptSubject(absl::string_view prefix, absl::string_view topic);
 std::string LiveSubject(absl::string_view prefix, absl::string_view topic);
+
+// By which a message is known again, in this process.
+size_t HashOfMessage(absl::string_view subject, absl::string_view data);
 
 // The record of a message under PREFIX.kept.TOPIC or PREFIX.live.TOPIC. As DecodeRecord; DATA_LOSS also where its topic
 // is not the subject's.

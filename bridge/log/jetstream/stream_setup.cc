@@ -117,7 +117,7 @@ absl::Status CheckMessageBytes(size_t max_payload, const StreamInfo& is, const J
         max_payload - std::min(max_payload, kRecordOverheadMax)));
   }
   const int64_t stream_max = is.config.max_message_bytes;
-  if (stream_max >= 0 && static_cast<size_t>(stream_max) < needed) {
+  if (stream_max >= 0 && std::cmp_less(stream_max, needed)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "max_msg_size of stream \"", options.stream, "\" is ", stream_max, " bytes, http.max_frame_bytes is ",
         options.frame_bytes_max, ": records of this size need a max_msg_size of ", needed, ", or -1"));

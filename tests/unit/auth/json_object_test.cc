@@ -56,7 +56,7 @@ TEST(JsonObjectTest, TheTextIsStrictJson) {
                                  "{\"a\"}",
                                  "{\"a\":}",
                                  "{\"a\" 1}",
-                                 "{\"a\": 1 \"b\": 2}",
+                                 R"({"a": 1 "b": 2})",
                                  "{a: 1}",
                                  "{'a': 1}",
                                  "{\"a\": 'b'}",
@@ -77,10 +77,10 @@ TEST(JsonObjectTest, TheTextIsStrictJson) {
                                  "{\"a\": tru}",
                                  "{\"a\": undefined}",
                                  "{\"a\": \"\n\"}",
-                                 "{\"a\": \"\\x41\"}",
-                                 "{\"a\": \"\\u12\"}",
-                                 "{\"a\": \"b}",
-                                 "{\"a\": \"\\\"}"}) {
+                                 R"({"a": "\x41"})",
+                                 R"({"a": "\u12"})",
+                                 R"({"a": "b})",
+                                 R"({"a": "\"})"}) {
     EXPECT_EQ(ErrorOf(text), kError) << text;
   }
 }

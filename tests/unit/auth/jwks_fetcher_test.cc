@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <memory>
 #include <string>
 #include <sys/socket.h>
@@ -166,7 +167,8 @@ TEST_F(JwksFetcherTest, MadeUpKidsTakeNoMemory) {
   for (size_t i = 0; i < JwksFetcher::kWantedMax; ++i) {
     EXPECT_TRUE(fetcher->MayStillCome(absl::StrCat(i)));
   }
-  EXPECT_FALSE(fetcher->MayStillCome("one more"));
+  // It is fetched anyway; which kids are looked for in vain is remembered of so many only.
+  EXPECT_TRUE(fetcher->MayStillCome("one more"));
 }
 
 TEST_F(JwksFetcherTest, KeepsItsKeysWhileTheUrlIsAway) {
@@ -291,6 +293,7 @@ TEST(FetchUrlTest, FetchesOnlyOverHttpsOrFromThisMachine) {
 }
 
 TEST(FetchUrlTest, ASecureUrlWhoseCertificateNobodySignedIsRefused) {
+  std::signal(SIGPIPE, SIG_IGN);  // OpenSSL's own writes raise it where the peer has gone
   const test::KeyPair pair = test::MakeEcKeyPair("P-256");
   const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> context(SSL_CTX_new(TLS_server_method()), SSL_CTX_free);
   const BioPtr certificate_pem(BIO_new(BIO_s_mem()));
@@ -317,7 +320,7 @@ TEST(FetchUrlTest, ASecureUrlWhoseCertificateNobodySignedIsRefused) {
   const std::atomic<bool> is_cancelled{false};
   const absl::Status status = FetchUrl("https" + origin.url().substr(4), FetchLimits(), is_cancelled).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("certificate"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("SSL certificate problem"));
   EXPECT_EQ(handshakes, 1);
   EXPECT_EQ(requests, 0);
 }

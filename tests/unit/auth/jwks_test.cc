@@ -74,7 +74,6 @@ TEST(JwksTest, WhatIsAtAUrlIsNoSecret) {
 TEST(JwksTest, KeysThatVerifyNothingHereAreIgnored) {
   const test::KeyPair ec = test::MakeEcKeyPair("P-256");
   const std::string good = test::ToJwk(ec, R"(, "kid": "good")");
-  const std::string good_x = good.substr(good.find(R"("x")"));
   const std::vector<std::string> ignored = {
       test::ToJwk(ec, R"(, "use": "enc")"),
       test::ToJwk(ec, R"(, "use": 1)"),

@@ -74,7 +74,7 @@ TEST_F(KeyFilesTest, ErrorsNameTheFileAndSayWhatWouldBeRight) {
 }
 
 TEST_F(KeyFilesTest, KeysOfAllFilesAreThere) {
-  const test::KeyPair rsa = test::SharedRsaKeyPair();
+  const test::KeyPair& rsa = test::SharedRsaKeyPair();
   const auto files = KeyFiles::Open(
       {Secret(Write("secret", secret_), "s"),
        {.path = Write("rsa", rsa.public_pem), .name = {.kid = "r", .algorithm = Algorithm::kRs256}}},

@@ -43,7 +43,7 @@ TokenContents Contents() {
 
 TEST(TokenMinterTest, WhatItMakesIsVerified) {
   const std::string secret(32, 'a');
-  const test::KeyPair rsa = test::SharedRsaKeyPair();
+  const test::KeyPair& rsa = test::SharedRsaKeyPair();
   const test::KeyPair p256 = test::MakeEcKeyPair("P-256");
   const test::KeyPair p384 = test::MakeEcKeyPair("P-384");
   struct Case {
@@ -75,7 +75,7 @@ TEST(TokenMinterTest, WhatItMakesIsVerified) {
 
 TEST(TokenMinterTest, WhatTheBridgeWouldRefuseIsNotMade) {
   const TokenMinter minter(*SigningKey::Parse(std::string(32, 'a')));
-  const auto error = [&](TokenContents contents, absl::Duration ttl) {
+  const auto error = [&](const TokenContents& contents, absl::Duration ttl) {
     return std::string(minter.Mint(contents, ttl, kNow).status().message());
   };
   EXPECT_THAT(error(Contents(), absl::Milliseconds(999)), HasSubstr("is too short"));

@@ -88,7 +88,7 @@ TEST(AlgorithmTest, EachVerifiesWhatItsKeySigned) {
     const std::string token = test::SignToken(R"({"exp": 1800000060})", signer);
     EXPECT_EQ(ErrorOf(token, {key}), "") << NameOf(signer.algorithm());
     const size_t dot = token.rfind('.');
-    std::string signature = *DecodeBase64Url(token.substr(dot + 1));
+    const std::string signature = *DecodeBase64Url(token.substr(dot + 1));
     for (const size_t at : {size_t{0}, signature.size() / 2, signature.size() - 1}) {
       std::string wrong = signature;
       wrong[at] = static_cast<char>(wrong[at] ^ 1);

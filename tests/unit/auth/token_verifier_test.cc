@@ -211,10 +211,10 @@ TEST(KidTest, AnUnknownOneMayStillCome) {
         .status();
   };
   EXPECT_TRUE(status("a").ok());
-  EXPECT_THAT(fetched.asked_, ElementsAre());
+  EXPECT_THAT(fetched.asked, ElementsAre());
   EXPECT_EQ(status("b").code(), absl::StatusCode::kUnauthenticated);
-  EXPECT_THAT(fetched.asked_, ElementsAre("b"));
-  fetched.may_still_come_ = true;
+  EXPECT_THAT(fetched.asked, ElementsAre("b"));
+  fetched.may_still_come = true;
   EXPECT_EQ(status("b").code(), absl::StatusCode::kUnavailable);
 }
 

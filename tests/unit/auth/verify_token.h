@@ -32,12 +32,12 @@ class FixedKeys : public KeySource {
 
   std::shared_ptr<const KeySet> Keys() const override { return keys_; }
   bool MayStillCome(absl::string_view kid) override {
-    asked_.emplace_back(kid);
-    return may_still_come_;
+    asked.emplace_back(kid);
+    return may_still_come;
   }
 
-  std::vector<std::string> asked_;
-  bool may_still_come_ = false;
+  std::vector<std::string> asked;
+  bool may_still_come = false;
 
  private:
   std::shared_ptr<const KeySet> keys_;

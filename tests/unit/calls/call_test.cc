@@ -22,18 +22,18 @@ class CallTest : public ::testing::Test {
     claim.set_attempt(attempt);
     claim.set_worker(worker);
     claim.set_replica(replica);
-    return Apply(ClaimRecord(kId, claim));
+    return Apply(ClaimRecord(id_, claim));
   }
   bool Answer(uint32_t attempt, uint64_t index, const std::string& data = "token") {
-    return Apply(AnswerRecord(kId, {.attempt = attempt, .index = index}, {.type = "", .data = data, .retry = {}}));
+    return Apply(AnswerRecord(id_, {.attempt = attempt, .index = index}, {.type = "", .data = data, .retry = {}}));
   }
-  bool Release(uint32_t attempt) { return Apply(ReleaseRecord(kId, attempt, call_.turn())); }
-  bool Stop(StopReason reason = StopReason::kClient) { return Apply(StopRecord(kId, reason, "why")); }
+  bool Release(uint32_t attempt) { return Apply(ReleaseRecord(id_, attempt, call_.turn())); }
+  bool Stop(StopReason reason = StopReason::kClient) { return Apply(StopRecord(id_, reason, "why")); }
   // By the worker of the attempt, or a replica.
   bool End(uint32_t attempt, EndStatus status = EndStatus::kOk) {
     return Apply(attempt == 0
-                     ? EndRecord(kId, {.status = status})
-                     : WorkersEndRecord(kId, {.attempt = attempt, .index = call_.next_index()}, {.status = status}));
+                     ? EndRecord(id_, {.status = status})
+                     : WorkersEndRecord(id_, {.attempt = attempt, .index = call_.next_index()}, {.status = status}));
   }
 
   static log::v1::CallOpen Open() {
@@ -44,9 +44,9 @@ class CallTest : public ::testing::Test {
     return open;
   }
 
-  const std::string kId = RandomCallId();
+  const std::string id_ = RandomCallId();
   uint64_t sequence_ = 7;
-  Call call_{kId, 7, Open()};
+  Call call_{id_, 7, Open()};
 };
 
 TEST_F(CallTest, IsAnsweredByTheWorkerThatClaimsIt) {
@@ -104,9 +104,9 @@ TEST_F(CallTest, KeepsNoEventTwiceAndNoneBehindAHole) {
 TEST_F(CallTest, IsNotEndedByItsWorkerWhereAnEventIsMissing) {
   EXPECT_TRUE(Claim(1, "w1"));
   EXPECT_TRUE(Answer(1, 0));
-  EXPECT_FALSE(Apply(WorkersEndRecord(kId, {.attempt = 1, .index = 2}, {.status = EndStatus::kOk})));
+  EXPECT_FALSE(Apply(WorkersEndRecord(id_, {.attempt = 1, .index = 2}, {.status = EndStatus::kOk})));
   EXPECT_TRUE(Answer(1, 1));
-  EXPECT_TRUE(Apply(WorkersEndRecord(kId, {.attempt = 1, .index = 2}, {.status = EndStatus::kOk})));
+  EXPECT_TRUE(Apply(WorkersEndRecord(id_, {.attempt = 1, .index = 2}, {.status = EndStatus::kOk})));
 }
 
 TEST_F(CallTest, IsNotClaimedForAnOlderStreamOfItsWorker) {
@@ -121,9 +121,9 @@ TEST_F(CallTest, IsNotTakenFromAWorkerByAReplicaThatDoesNotKnowWhereItIs) {
   EXPECT_TRUE(Claim(1, "w1"));
   const uint32_t turn = call_.turn();
   EXPECT_TRUE(Claim(1, "w1", "r2", 2));
-  EXPECT_FALSE(Apply(ReleaseRecord(kId, 1, turn)));
-  EXPECT_FALSE(Apply(EndRecord(kId, {.status = EndStatus::kWorkerLost}, turn)));
-  EXPECT_TRUE(Apply(EndRecord(kId, {.status = EndStatus::kWorkerLost}, call_.turn())));
+  EXPECT_FALSE(Apply(ReleaseRecord(id_, 1, turn)));
+  EXPECT_FALSE(Apply(EndRecord(id_, {.status = EndStatus::kWorkerLost}, turn)));
+  EXPECT_TRUE(Apply(EndRecord(id_, {.status = EndStatus::kWorkerLost}, call_.turn())));
 }
 
 TEST_F(CallTest, IsAnsweredOnAfterAStopUntilItsEnd) {
@@ -162,7 +162,7 @@ TEST_F(CallTest, GivesItsBodyBackWhenNoWorkerCanGetIt) {
 }
 
 TEST_F(CallTest, IsNotChangedByWhatNoBridgeWrites) {
-  log::v1::CallRecord nothing;
+  const log::v1::CallRecord nothing;
   EXPECT_FALSE(call_.Apply(nothing, {}));
   log::v1::CallRecord stop;
   stop.mutable_stop()->set_reason(99);

@@ -182,8 +182,8 @@ TEST(ConfigTest, ABadValueIsShownWithWhatWouldBeRight) {
            Case{"http:\n  allowed_hosts: [\"a.example:80\"]", "http.allowed_hosts[0]: \"a.example:80\" is no host"},
            Case{"http: {cors: {allowed_origins: [\"https://a.example/\"]}}",
                 "http.cors.allowed_origins[0]: \"https://a.example/\" is no origin"},
-           Case{"payload: {descriptor_sets: [\"a\\0.pb\"]}",
-                "payload.descriptor_sets[0]: \"a\\x00.pb\" has characters that are no text"},
+           Case{R"(payload: {descriptor_sets: ["a\0.pb"]})",
+                R"(payload.descriptor_sets[0]: "a\x00.pb" has characters that are no text)"},
        }) {
     EXPECT_THAT(ErrorOf(c.yaml), HasSubstr(c.error)) << c.yaml;
   }

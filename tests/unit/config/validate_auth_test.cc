@@ -6,6 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/match.h"
+
 #include "bridge/config/config.h"
 
 namespace bridge::config {
@@ -68,7 +70,7 @@ TEST(ValidateAuthTest, WhatNeedsKeysSaysSo) {
   for (const std::string path :
        {"auth.jwt.issuer", "auth.jwt.audience", "auth.jwt.cookie", "auth.jwt.query", "auth.tickets.secret_file",
         "auth.anonymous.subscribe", "auth.anonymous.publish", "auth.anonymous.call", "auth.anonymous.serve"}) {
-    const bool is_list = path.find("anonymous") != std::string::npos;
+    const bool is_list = absl::StrContains(path, "anonymous");
     const std::string set = path + (is_list ? "=[a]" : "=a");
     EXPECT_THAT(ErrorOf({set}), HasSubstr(path + ": is set, and without keys")) << path;
     EXPECT_EQ(ErrorOf({set, kKey}), "") << path;

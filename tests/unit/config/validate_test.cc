@@ -47,6 +47,19 @@ TEST(ValidateTest, BoundsHoldWhatTheyBound) {
               HasSubstr("http.max_pinned_bytes: 1MiB is smaller than http.max_frame_bytes, which is 2MiB"));
 }
 
+TEST(ValidateTest, ALogHoldsTheLargestEvent) {
+  for (const std::string log : {"disk", "jetstream"}) {
+    const std::string chosen = log == "disk" ? "log.disk.path=/var/lib/bridge" : "log.jetstream.url=nats://a";
+    const std::string bytes = "log." + log + ".max_bytes=";
+    EXPECT_EQ(ErrorOf({chosen, bytes + "1028KiB", "http.max_frame_bytes=1MiB"}), "");
+    EXPECT_THAT(ErrorOf({chosen, bytes + "1MiB", "http.max_frame_bytes=1MiB"}),
+                HasSubstr("log." + log +
+                          ".max_bytes: 1MiB is too small for an event of http.max_frame_bytes, which is "
+                          "1MiB: it would be trimmed as it is stored; write 1028KiB or more, or make "
+                          "http.max_frame_bytes smaller"));
+  }
+}
+
 TEST(ValidateTest, ThereIsOneLog) {
   EXPECT_EQ(ErrorOf({"log.jetstream.url='nats://localhost:4222'"}), "");
   EXPECT_EQ(ErrorOf({"log.disk.path=/var/lib/bridge", "log.disk.sync=interval"}), "");

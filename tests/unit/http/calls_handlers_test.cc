@@ -49,7 +49,7 @@ class FakeWorker final : public calls::WorkerStream {
     const absl::MutexLock lock(&mutex_);
     calls_.push_back(std::move(call));
   }
-  void OnStop(const std::string& /*call_id*/, uint32_t /*attempt*/, calls::StopReason reason) override {
+  void OnStop(absl::string_view /*call_id*/, uint32_t /*attempt*/, calls::StopReason reason) override {
     const absl::MutexLock lock(&mutex_);
     stops_.push_back(reason);
   }
@@ -145,7 +145,8 @@ class CallsHandlersTest : public HttpFixture {
   void StartWithWorker(Settings settings, uint32_t concurrent = 100) {
     StartCalls(std::move(settings));
     worker_handle_ = calls_->AddWorker(worker_, "team");
-    calls_->SetServe(worker_handle_, {.worker_id = "w", .names = {"chat"}, .max_concurrent = concurrent, .held = {}});
+    calls_->SetServe(worker_handle_, {.worker_id = "w", .names = {"chat"}, .max_concurrent = concurrent, .held = {}},
+                     [] {});
   }
   void StartWithWorker() { StartWithWorker(Settings()); }
 
@@ -154,13 +155,13 @@ class CallsHandlersTest : public HttpFixture {
     for (const std::string& token : tokens) {
       update.events.push_back({.type = "", .data = token, .retry = {}});
     }
-    calls_->Update(worker_handle_, {std::move(update)}, [] {});
+    calls_->Update(worker_handle_, {std::move(update)}, [](bool /*is_taken*/) {});
   }
   void EndCall(const calls::AssignedCall& call, uint64_t index) {
     calls::CallUpdate update{.call_id = call.id, .attempt = call.attempt, .first_index = index};
     update.has_end = true;
     update.end = {.code = 0, .message = "", .usage = R"({"tokens":2})"};
-    calls_->Update(worker_handle_, {std::move(update)}, [] {});
+    calls_->Update(worker_handle_, {std::move(update)}, [](bool /*is_taken*/) {});
   }
 
   test::SseClient Post(const std::string& headers = "", const std::string& target = "/calls/chat",

@@ -1,11 +1,9 @@
 #include "bridge/http/deferred_answer.h"
 
-#include <array>
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
-#include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
 #include <utility>
@@ -269,30 +267,18 @@ TEST_F(DeferredAnswerTest, TheServerStopsWhileAnswersAreWaitedForAndHandlesOutli
 }
 
 TEST_F(DeferredAnswerTest, WhoWaitsForAnAnswerGivesWayToNobodyAndIsClosedWithTheOthers) {
-  ConnectionMetrics metrics;
-  ConnectionContext context{.loop = &loop_->loop(),
-                            .loop_index = 0,
-                            .dispatcher = &dispatcher_,
-                            .limits = {},
-                            .metrics = &metrics,
-                            .cors = nullptr};
-  std::array<int, 2> ends{};
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
-  loop_->BlockOn([&] { Connection::Start(&context, Transport(ends[0])); });
-  const std::string request = absl::StrCat("GET /later/x", kHead, "\r\n");
-  ASSERT_EQ(write(ends[1], request.data(), request.size()), static_cast<ssize_t>(request.size()));
+  LoneConnection lone(loop_.get(), &dispatcher_, absl::StrCat("GET /later/x", kHead, "\r\n"));
   const DeferredAnswer answer = Take();
   loop_->BlockOn([&] {
-    for (const auto which : {GiveWay::Which::kIdle, GiveWay::Which::kUnfinished}) {
-      EXPECT_EQ(Connection::MakeRoom(&context, {.which = which, .waited_min = {}, .count_max = 10}), 0U);
+    for (const auto which : {GiveWay::Which::kIdle, GiveWay::Which::kUnfinished, GiveWay::Which::kUnread}) {
+      EXPECT_EQ(Connection::MakeRoom(&lone.context, {.which = which, .waited_min = {}, .count_max = 10}), 0U);
     }
-    EXPECT_EQ(metrics.open.value(), 1U);
-    Connection::CloseAll(&context);
+    EXPECT_EQ(lone.metrics.open.value(), 1U);
+    Connection::CloseAll(&lone.context);
   });
-  EXPECT_EQ(metrics.open.value(), 0U);
+  EXPECT_EQ(lone.metrics.open.value(), 0U);
   char byte = 0;
-  EXPECT_EQ(read(ends[1], &byte, 1), 0);
-  close(ends[1]);
+  EXPECT_EQ(read(lone.client_fd, &byte, 1), 0);
 }
 
 TEST_F(DeferredAnswerTest, OtherKindsOfAnswersWorkAsAtOnce) {

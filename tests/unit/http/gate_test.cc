@@ -62,13 +62,13 @@ class GateTest : public ::testing::Test {
       return *denial;
     }
     const auto& client = std::get<Client>(identified);
-    auto denial = gate_.CheckPatterns(client, Patterns({pattern}), "topic");
+    const auto denial = gate_.CheckPatterns(client, Patterns({pattern}), "topic");
     return denial.has_value() ? denial : gate_.Enter(client, kNow);
   }
 
   static auth::TokenRules Rules() {
     auth::TokenRules rules;
-    rules.issuer = "the \"issuer\" \\ of tokens";
+    rules.issuer = R"(the "issuer" \ of tokens)";
     return rules;
   }
 

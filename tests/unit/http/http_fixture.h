@@ -1,9 +1,12 @@
 // A server of HTTP with one loop, and connections to it of which a test decides each byte.
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
+#include <sys/socket.h>
+#include <unistd.h>
 #include <utility>
 
 #include <gtest/gtest.h>
@@ -14,6 +17,7 @@
 #include "tests/support/bridge_process.h"
 #include "tests/support/raw_http.h"
 
+#include "bridge/http/connection.h"
 #include "bridge/http/dispatcher.h"
 #include "bridge/http/http_server.h"
 #include "bridge/loop/event_loop.h"
@@ -65,6 +69,30 @@ class HttpFixture : public ::testing::Test {
       text += more;
     }
   }
+  // A connection without a server, which has sent `request`; the test holds its other end.
+  struct LoneConnection {
+    LoneConnection(loop::LoopThread* loop, Dispatcher* dispatcher, absl::string_view request)
+        : context{.loop = &loop->loop(),
+                  .loop_index = 0,
+                  .dispatcher = dispatcher,
+                  .limits = {},
+                  .metrics = &metrics,
+                  .cors = nullptr} {
+      std::array<int, 2> ends{};
+      EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()), 0);
+      loop->BlockOn([&] { Connection::Start(&context, Transport(ends[0])); });
+      client_fd = ends[1];
+      EXPECT_EQ(write(client_fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    }
+    LoneConnection(const LoneConnection&) = delete;
+    LoneConnection& operator=(const LoneConnection&) = delete;
+    ~LoneConnection() { close(client_fd); }
+
+    ConnectionMetrics metrics;
+    ConnectionContext context;
+    int client_fd = -1;
+  };
+
   uint64_t open_connections() const { return server_->metrics().open.value(); }
   bool AwaitsOpenConnections(uint64_t count) const {
     return test::Eventually([&] { return open_connections() == count; });

@@ -1,6 +1,8 @@
 #include "bridge/hub/audience.h"
 
 #include <random>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -33,7 +35,7 @@ sse::FramePtr FrameOf(uint64_t sequence, const std::string& type = "") {
 class AudienceTest : public ::testing::Test {
  protected:
   void Append(const std::string& topic, const std::string& type = "") {
-    ring_.Append(FrameOf(ring_.head_sequence() + 1, type), topic);
+    ring_.Append(FrameOf(ring_.head_sequence() + 1, type), base::RefCountedString(topic));
   }
 
   // All that a stream at `next` finds, by as many calls as it takes.
@@ -53,6 +55,23 @@ class AudienceTest : public ::testing::Test {
 
   Ring ring_{{.events_max = 20'000}};
 };
+
+TEST(SelectionTest, CountsTypesAmongItsBytes) {
+  const std::string pattern = "a";
+  const size_t without = SelectionOf({pattern}).PatternBytes();
+  const std::vector<std::string> types = {std::string(128, 'x'), std::string(128, 'y')};
+  EXPECT_GE(SelectionOf({pattern}, types).PatternBytes(), without + 2 * (128 + sizeof(std::string)));
+}
+
+TEST(SelectionTest, MatchesEachOfItsTypesAndNoOther) {
+  const Selection selection = SelectionOf({">"}, {"b", "message", "a"});
+  for (const std::string type : {"a", "b", ""}) {
+    EXPECT_TRUE(selection.MatchesType(*FrameOf(1, type))) << type;
+  }
+  for (const std::string type : {"c", "aa", "A"}) {
+    EXPECT_FALSE(selection.MatchesType(*FrameOf(1, type))) << type;
+  }
+}
 
 TEST_F(AudienceTest, SelectionsOfTheSameAreEqual) {
   EXPECT_EQ(SelectionOf({"a", "b.*", "a"}, {"y", "x"}), SelectionOf({"b.*", "a"}, {"x", "y", "x"}));

@@ -19,9 +19,10 @@ TEST(FrameList, KnowsTheTopicOfEachFrame) {
   }
   ASSERT_EQ(list.size(), std::size(kTopics));
   for (size_t i = 0; i < list.size(); ++i) {
-    EXPECT_EQ(list.topic(i), kTopics[i]);
+    EXPECT_EQ(list.topic(i).view(), kTopics[i]);
     EXPECT_EQ(list.frames()[i]->sequence(), i + 1);
   }
+  EXPECT_EQ(list.topic(0).view().data(), list.topic(1).view().data()) << "held once";
 }
 
 TEST(FrameList, CountsWhatItTakes) {
@@ -31,7 +32,7 @@ TEST(FrameList, CountsWhatItTakes) {
   const sse::FramePtr frame = FrameOf(1);
   list.Append(frame, "topic");
   list.Append(frame, "topic");
-  EXPECT_EQ(list.footprint_bytes(), 2 * frame->footprint_bytes() + 5);
+  EXPECT_EQ(list.footprint_bytes(), 2 * frame->footprint_bytes() + list.topic(0).footprint_bytes());
 }
 
 }  // namespace

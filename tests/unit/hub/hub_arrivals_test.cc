@@ -96,10 +96,10 @@ class HubArrivalsTest : public ::testing::Test {
       selection.patterns.push_back(*topic::Pattern::Parse(pattern));
     }
     selection.framing = Framing::kPlain;
-    Hub::Opening opening = hub_->Open(selection, {});
+    const Hub::Opening opening = hub_->Open(selection, {});
     std::string text = opening.text;
     auto* const stream = new Stream(&got_.emplace_back());  // owns itself
-    hub_->Add(*stream, std::move(selection), std::move(opening), std::move(text), {});
+    hub_->Add(*stream, std::move(selection), opening, std::move(text), {});
     return stream;
   }
 
@@ -121,7 +121,7 @@ class HubArrivalsTest : public ::testing::Test {
     log::Record record;
     record.topic = kTopic;
     record.data = "x";
-    log_->Append(std::vector<log::Record>(events, record), [](auto) {});
+    log_->Append(std::vector<log::Record>(events, record), [](const auto&) {});
   }
   bool HasTaken(uint64_t events) {
     return test::Eventually([&] { return hub_->metrics().history_events.value() == events; }, absl::Seconds(60));

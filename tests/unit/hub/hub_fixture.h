@@ -120,9 +120,9 @@ class HubFixture : public ::testing::Test {
   // On the loop.
   void Add(Client* client, Selection selection, const Start& start, const StreamTerms& terms = {}) {
     hub_->loop().AssertOnLoop();
-    Hub::Opening opening = hub_->Open(selection, start);
+    const Hub::Opening opening = hub_->Open(selection, start);
     std::string text = opening.text;
-    hub_->Add(*new FakeStream(client), std::move(selection), std::move(opening), std::move(text), terms);
+    hub_->Add(*new FakeStream(client), std::move(selection), opening, std::move(text), terms);
   }
   void Open(Client* client, Selection selection, const Start& start, const StreamTerms& terms = {}) {
     OnLoop([&] { Add(client, std::move(selection), start, terms); });
@@ -146,7 +146,7 @@ class HubFixture : public ::testing::Test {
     record.topic = topic;
     record.type = type;
     record.data = data;
-    log_->Append({record}, [](auto) {});
+    log_->Append({record}, [](const auto&) {});
   }
   bool HasTaken(uint64_t events) {
     return test::Eventually([&] { return hub_->metrics().history_events.value() == events; });

@@ -15,7 +15,7 @@ base::MonotonicTime At(int seconds) { return base::MonotonicTime(std::chrono::se
 
 void Append(Ring* ring, const std::string& topic, uint64_t sequence, base::MonotonicTime received = At(0)) {
   ring->Append(sse::Frame::Make({.sequence = sequence, .received = received, .event = {.id = "1-1", .data = "x"}}),
-               topic);
+               base::RefCountedString(topic));
 }
 
 TEST(Ring, HoldsTheNewestByNumber) {
@@ -150,6 +150,18 @@ TEST(Ring, KnowsWhereTheRecordsOfATopicStand) {
   }
   EXPECT_EQ((*postings)[postings->LowerBound(200)], 201U);
   EXPECT_EQ(ring.PostingsOf("unknown"), nullptr);
+}
+
+TEST(Ring, SharesTheNameOfATopicWithTheRingsOfOtherLoops) {
+  Ring first({});
+  Ring second({});
+  const base::RefCountedString topic("a topic of some length");
+  for (Ring* const ring : {&first, &second}) {
+    for (uint64_t sequence = 1; sequence <= 2; ++sequence) {
+      ring->Append(sse::Frame::Make({.sequence = sequence, .received = {}, .event = {.data = "x"}}), topic);
+    }
+  }
+  EXPECT_EQ(first.TopicOf(0).data(), second.TopicOf(1).data());
 }
 
 TEST(Ring, ResetGoesOnWithTheIndexes) {

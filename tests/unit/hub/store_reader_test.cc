@@ -3,11 +3,14 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "tests/support/bridge_process.h"
@@ -64,6 +67,41 @@ class RecordingSink final : public PageSink {
   mutable absl::Mutex mutex_;
   std::vector<FramePagePtr> pages_ ABSL_GUARDED_BY(mutex_);
   uint64_t trimmed_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+// A log in which nothing matches any pattern; it answers at once, or when it is told to.
+class UnmatchedLog final : public log::EventLog {
+ public:
+  static constexpr uint64_t kNewest = 1000;
+
+  uint64_t failures() const override { return 0; }
+  void Append(std::vector<log::Record> /*records*/, uint64_t /*failures_seen*/, AppendCallback /*done*/) override {}
+  void Follow(log::Follower* /*follower*/, const Tail& /*tail*/) override {}
+  void ResumeFollow() override {}
+  void Read(const ReadOptions& options, ReadCallback done) override {
+    const log::Page page = {.entries = {}, .read_to = {.epoch = options.after.epoch, .sequence = kNewest}};
+    if (is_stalled_) {
+      reads_.emplace_back([page, answer = std::move(done)]() mutable { answer(page); });
+    } else {
+      done(page);
+    }
+  }
+  void GetBounds(BoundsCallback done) override { done(log::Bounds{.epoch = 1, .oldest = 1, .newest = kNewest}); }
+  absl::Status health() const override { return absl::OkStatus(); }
+  Stats stats() const override { return {}; }
+
+  void Stall() { is_stalled_ = true; }
+  void Resume() {
+    is_stalled_ = false;
+    for (absl::AnyInvocable<void()>& read : std::exchange(reads_, {})) {
+      read();
+    }
+  }
+  size_t waiting() const { return reads_.size(); }
+
+ private:
+  bool is_stalled_ = false;
+  std::vector<absl::AnyInvocable<void()>> reads_;
 };
 
 class StoreReaderTest : public testing::Test {
@@ -192,6 +230,44 @@ TEST_F(StoreReaderTest, KeepsABoundedNumberOfPages) {
   }
   EXPECT_LE(kept, StoreReader::kBytesKept);
   EXPECT_GT(kept, StoreReader::kBytesKept / 2);
+}
+
+// A stranger's pattern costs memory even where nothing matches it.
+TEST(StoreReaderOfStrangers, KeepsABoundedNumberOfPagesWithoutRecords) {
+  UnmatchedLog log;
+  StoreReader reader(&log);
+  RecordingSink sink;
+  const auto pattern_of = [](size_t i) { return absl::StrCat("x", i, ".", std::string(200, 'y')); };
+  constexpr size_t kPages = 60'000;
+  static_assert(kPages * 3 * 200 > StoreReader::kBytesKept);
+  for (size_t i = 0; i < kPages; ++i) {
+    reader.Fetch({.after = {.epoch = 1, .sequence = 0}, .pattern = pattern_of(i)}, &sink);
+  }
+  ASSERT_EQ(sink.pages(), kPages);
+  size_t kept = 0;
+  for (size_t i = 0; i < kPages; ++i) {
+    kept += reader.Find({.after = {.epoch = 1, .sequence = 0}, .pattern = pattern_of(i)}) != nullptr ? 1 : 0;
+  }
+  EXPECT_LE(kept * 3 * 200, StoreReader::kBytesKept);
+  EXPECT_GT(kept, 1000);
+}
+
+TEST(StoreReaderOfStrangers, HasABoundedNumberOfReadsWait) {
+  UnmatchedLog log;
+  StoreReader reader(&log);
+  RecordingSink sink;
+  const auto fetch = [&](size_t i) {
+    reader.Fetch({.after = {.epoch = 1, .sequence = 0}, .pattern = absl::StrCat("x", i)}, &sink);
+  };
+  log.Stall();
+  for (size_t i = 0; i < 2 * StoreReader::kReadsMax; ++i) {
+    fetch(i);
+  }
+  EXPECT_EQ(log.waiting(), StoreReader::kReadsMax);
+  log.Resume();
+  EXPECT_EQ(sink.pages(), StoreReader::kReadsMax);
+  fetch(2 * StoreReader::kReadsMax - 1);
+  EXPECT_EQ(sink.pages(), StoreReader::kReadsMax + 1) << "who was left out asks again";
 }
 
 }  // namespace

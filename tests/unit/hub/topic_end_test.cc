@@ -126,7 +126,7 @@ TEST_F(TopicEndTest, AllStreamsOfATopicEndAlsoWhereTheyAreStillOwedSomething) {
   record.topic = "a";
   std::vector<log::Record> batch(10, record);
   batch.back().type = "end";
-  log_->Append(std::move(batch), [](auto) {});
+  log_->Append(std::move(batch), [](const auto&) {});
   ASSERT_TRUE(test::Eventually([&] { return Ends(EndReason::kComplete) == kStreams; }));
   for (size_t i = 0; i < kStreams; i += 2) {
     ASSERT_EQ(clients_[i].types().size(), 11U);
@@ -143,7 +143,7 @@ TEST_F(TopicEndTest, AStreamThatWaitsForThisReplicaEndsWhenTheEndIsReached) {
     record.topic = "a";
     log::Record end = record;
     end.type = "end";
-    log_->Append({record, end}, [](auto) {});
+    log_->Append({record, end}, [](const auto&) {});
     Add(&at_end, SelectionOf("a"), After(log::EventIdOf({.epoch = 1, .sequence = 2})));
     Add(&before, SelectionOf("a"), After(log::EventIdOf({.epoch = 1, .sequence = 1})));
   });
@@ -238,15 +238,15 @@ TEST_F(TopicEndTest, TwoHubsShareALoop) {
   OnLoop([&] {
     other->loop().AssertOnLoop();
     Selection selection = SelectionOf("a");
-    Hub::Opening opening = other->Open(selection, {});
+    const Hub::Opening opening = other->Open(selection, {});
     std::string text = opening.text;
-    other->Add(*new FakeStream(&other_client), std::move(selection), std::move(opening), std::move(text), {});
+    other->Add(*new FakeStream(&other_client), std::move(selection), opening, std::move(text), {});
   });
   constexpr size_t kEvents = 2000;
   log::Record record;
   record.topic = "a";
-  log_->Append(std::vector<log::Record>(kEvents, record), [](auto) {});
-  other_log->Append(std::vector<log::Record>(kEvents, record), [](auto) {});
+  log_->Append(std::vector<log::Record>(kEvents, record), [](const auto&) {});
+  other_log->Append(std::vector<log::Record>(kEvents, record), [](const auto&) {});
   Publish("a", "done", "end");
   EXPECT_TRUE(client.AwaitsEnd());
   EXPECT_EQ(client.types().size(), kEvents + 2);

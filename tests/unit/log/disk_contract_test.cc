@@ -28,7 +28,7 @@ void LimitFiles(rlim_t bytes_max) {
 LogUnderTest MakeDiskLog(const LogLimits& limits, DiskLog::Sync sync) {
   using Duration = base::MonotonicClock::duration;
   const auto elapsed = std::make_shared<std::atomic<Duration::rep>>(0);
-  auto directory = std::make_shared<test::TempDir>();
+  const auto directory = std::make_shared<test::TempDir>();
   absl::StatusOr<std::unique_ptr<DiskLog>> log = DiskLog::Open({
       .path = directory->path() + "/log",
       .sync = sync,

@@ -28,7 +28,6 @@ namespace bridge::log {
 namespace {
 
 using ::bridge::test::MakeRecord;
-using ::testing::IsEmpty;
 
 // What a process says of a record that was acked to it.
 struct Ack {

@@ -24,7 +24,6 @@
 namespace bridge::log {
 namespace {
 
-using ::bridge::test::DataOf;
 using ::bridge::test::MakeRecord;
 using ::bridge::test::MakeRecords;
 using ::bridge::test::SequencesOf;
@@ -83,29 +82,35 @@ TEST_F(DiskLogDamage, ADamagedRecordIsLeftOutAndTold) {
   const absl::StatusOr<Page> before = Read({.after = At(0)});
   ASSERT_TRUE(before.ok()) << before.status();
   EXPECT_THAT(SequencesOf(before->entries), ElementsAre(1, 2, 3));
-  EXPECT_FALSE(before->has_damage);
+  EXPECT_EQ(before->damaged_to, 0);
   const absl::StatusOr<Page> between = Read({.after = before->read_to});
   ASSERT_TRUE(between.ok()) << between.status();
   EXPECT_THAT(SequencesOf(between->entries), ElementsAre(5, 6, 7, 8, 9));
-  EXPECT_TRUE(between->has_damage);
+  EXPECT_EQ(between->damaged_to, 4);
   const absl::StatusOr<Page> last = Read({.after = between->read_to});
   ASSERT_TRUE(last.ok()) << last.status();
   EXPECT_THAT(last->entries, testing::IsEmpty());
-  EXPECT_TRUE(last->has_damage);
+  EXPECT_EQ(last->damaged_to, 10);
   EXPECT_EQ(last->read_to, At(10));
   EXPECT_EQ(log().stats().unreadable_records, 2);
   EXPECT_THAT(MustAppend(MakeRecords(1)), ElementsAre(11));
 }
 
-TEST_F(DiskLogDamage, ATailLeavesDamagedRecordsOut) {
+TEST_F(DiskLogDamage, ATailTellsDamagedRecordsAsGaps) {
   Fill(10);
-  FlipBitOf(9);
+  FlipBitOf(6);
+  FlipBitOf(7);
+  FlipBitOf(10);
   Open();
   test::RecordingFollower follower;
-  log().Follow(&follower, {.events_max = 3, .bytes_max = 1 << 20});
+  log().Follow(&follower, {.events_max = 5, .bytes_max = 1 << 20});
   ASSERT_TRUE(follower.WaitUntilCaughtUp());
-  EXPECT_THAT(SequencesOf(follower.entries()), ElementsAre(8, 10));
+  EXPECT_THAT(SequencesOf(follower.entries()), ElementsAre(8, 9));
+  EXPECT_THAT(follower.gaps(), ElementsAre(7, 10));
+  MustAppend(MakeRecords(1));
+  EXPECT_THAT(SequencesOf(follower.entries()), ElementsAre(8, 9, 11));
   Close();
+  EXPECT_THAT(follower.violations(), testing::IsEmpty());
 }
 
 TEST_F(DiskLogDamage, ADamagedRecordIsTrimmedAsTheOthers) {
@@ -124,7 +129,8 @@ TEST_F(DiskLogDamage, AFileThatIsCutOffIsRefusedOrHasAll) {
   const std::string content = Content(DataPath());
   size_t refused = 0;
   std::mt19937_64 random(test::RandomSeed());
-  std::vector<size_t> sizes = {0, 1, 15, 16, 100, 4095, 4096, 4097, 8191, 8192, 8193, 3 * 4096, content.size() - 1};
+  std::vector<size_t> sizes = {
+      0, 1, 15, 16, 100, 4095, 4096, 4097, 8191, 8192, 8193, size_t{3} * 4096, content.size() - 1};
   for (int i = 0; i < 40; ++i) {
     // Most of the file is set aside for what is to come.
     sizes.push_back(random() % (i % 8 == 0 ? content.size() : size_t{300'000}));

@@ -17,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "tests/support/bridge_process.h"
 #include "tests/support/disk_log_fixture.h"
 
 #include "bridge/log/disk_log.h"
@@ -140,6 +141,44 @@ TEST_P(DiskLogFull, TrimmingGoesOnAndMakesRoom) {
   EXPECT_EQ(GetBounds().oldest, acked + 1);
   AppendSometime();
   EXPECT_EQ(GetBounds().newest, acked + 1);
+}
+
+TEST_P(DiskLogFull, TrimmingLeavesTheJournalWhatCouldNotBeWritten) {
+  if (GetParam() == DiskLog::Sync::kEachBatch) {
+    GTEST_SKIP() << "it has no journal";
+  }
+  options_.sync_interval = std::chrono::hours(1);
+  Occupy(12 << 20);  // so that no more room is set aside than what it takes
+  Open();
+  constexpr size_t kOld = 1500;  // trimmed in two slices
+  MustAppend(std::vector<Record>(kOld, MakeRecord("t", std::string(300, 'x'))));
+  ASSERT_EQ(GetBounds().newest, kOld);
+  machine_.Advance(std::chrono::hours(13));
+  TakeAway();
+  constexpr size_t kUnwritten = 6;  // more than a file of the journal keeps when it is dropped
+  ASSERT_EQ(MustAppend(std::vector<Record>(kUnwritten, MakeRecord("t", std::string(1'000'000, 'x')))).size(),
+            kUnwritten);
+  Occupy(0);
+
+  const auto trims_below = [this](uint64_t events) {
+    return test::Eventually([&] { return log().stats().store_events < events; });
+  };
+  machine_.Advance(std::chrono::hours(12));
+  ASSERT_TRUE(trims_below(kOld)) << "which takes a page of the room that was set aside";
+  const uint64_t events = log().stats().store_events;
+  ASSERT_GT(events, 0);
+  GetBounds();
+  EXPECT_THAT(std::string(log().health().message()), HasSubstr("no room"));
+  machine_.Advance(std::chrono::seconds(2));
+  ASSERT_TRUE(trims_below(events));
+
+  // What a kill leaves behind.
+  const std::string copy = directory_.path() + "/copy";
+  std::filesystem::copy(options_.path, copy);
+  Close();
+  options_.path = copy;
+  Open();
+  EXPECT_EQ(GetBounds().newest, kOld + kUnwritten);
 }
 
 TEST_P(DiskLogFull, ALogCanBeOpened) {

@@ -35,9 +35,9 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-class DiskLog_ : public test::DiskLogTest, public testing::WithParamInterface<DiskLog::Sync> {
+class DiskLogOfEachSync : public test::DiskLogTest, public testing::WithParamInterface<DiskLog::Sync> {
  protected:
-  DiskLog_() {
+  DiskLogOfEachSync() {
     options_.sync = GetParam();
     options_.clock = machine_.Clocks();
   }
@@ -53,16 +53,17 @@ class DiskLog_ : public test::DiskLogTest, public testing::WithParamInterface<Di
 };
 
 struct NameOfSync {
-  std::string operator()(const testing::TestParamInfo<DiskLog::Sync>& test) const {
+  std::string operator()(  // NOLINT(modernize-use-string-view): GoogleTest wants one
+      const testing::TestParamInfo<DiskLog::Sync>& test) const {
     return test.param == DiskLog::Sync::kEachBatch ? "EachBatch" : "Interval";
   }
 };
-INSTANTIATE_TEST_SUITE_P(, DiskLog_, testing::Values(DiskLog::Sync::kEachBatch, DiskLog::Sync::kInterval),
+INSTANTIATE_TEST_SUITE_P(, DiskLogOfEachSync, testing::Values(DiskLog::Sync::kEachBatch, DiskLog::Sync::kInterval),
                          NameOfSync());
 
 // --- Restarts.
 
-TEST_P(DiskLog_, ARestartKeepsEpochHistoryAndSequence) {
+TEST_P(DiskLogOfEachSync, ARestartKeepsEpochHistoryAndSequence) {
   Open();
   const Bounds before = GetBounds();
   MustAppend(MakeRecords(5));
@@ -76,7 +77,18 @@ TEST_P(DiskLog_, ARestartKeepsEpochHistoryAndSequence) {
   EXPECT_THAT(MustAppend(MakeRecords(2)), ElementsAre(6, 7));
 }
 
-TEST_P(DiskLog_, ARestartKeepsTheSequenceWhereAllRecordsWereTrimmed) {
+TEST_P(DiskLogOfEachSync, ARestartKeepsTheFiguresOfTheStore) {
+  Open();
+  MustAppend(MakeRecords(5));
+  GetBounds();
+  const uint64_t bytes = log().stats().store_bytes;
+  EXPECT_GT(bytes, 0);
+  Reopen();
+  EXPECT_EQ(log().stats().store_events, 5);
+  EXPECT_EQ(log().stats().store_bytes, bytes);
+}
+
+TEST_P(DiskLogOfEachSync, ARestartKeepsTheSequenceWhereAllRecordsWereTrimmed) {
   Open();
   MustAppend(MakeRecords(5));
   machine_.Advance(hours(25));
@@ -87,7 +99,7 @@ TEST_P(DiskLog_, ARestartKeepsTheSequenceWhereAllRecordsWereTrimmed) {
   EXPECT_THAT(MustAppend(MakeRecords(1)), ElementsAre(6));
 }
 
-TEST_P(DiskLog_, ARestartKeepsTheIdempotencyKeysAndTheirAge) {
+TEST_P(DiskLogOfEachSync, ARestartKeepsTheIdempotencyKeysAndTheirAge) {
   Open();
   MustAppend({MakeRecord("t", "old", "a")});
   machine_.Advance(seconds(90));
@@ -100,7 +112,7 @@ TEST_P(DiskLog_, ARestartKeepsTheIdempotencyKeysAndTheirAge) {
   EXPECT_THAT(MustAppend({MakeRecord("t", "", "a"), MakeRecord("t", "", "b")}), ElementsAre(4, 2));
 }
 
-TEST_P(DiskLog_, ARestartKeepsNoMoreKeysThanThereMayBe) {
+TEST_P(DiskLogOfEachSync, ARestartKeepsNoMoreKeysThanThereMayBe) {
   options_.idempotency_keys_max = 2;
   Open();
   MustAppend({MakeRecord("t", "", "a"), MakeRecord("t", "", "b"), MakeRecord("t", "", "c")});
@@ -110,7 +122,7 @@ TEST_P(DiskLog_, ARestartKeepsNoMoreKeysThanThereMayBe) {
   EXPECT_THAT(MustAppend({MakeRecord("t", "", "a")}), ElementsAre(4));
 }
 
-TEST_P(DiskLog_, TheSyncMayBeAnotherAfterARestart) {
+TEST_P(DiskLogOfEachSync, TheSyncMayBeAnotherAfterARestart) {
   Open();
   const Bounds before = GetBounds();
   MustAppend(MakeRecords(3));
@@ -120,7 +132,7 @@ TEST_P(DiskLog_, TheSyncMayBeAnotherAfterARestart) {
   EXPECT_EQ(ReadAll().size(), 3);
 }
 
-TEST_P(DiskLog_, AnEphemeralRecordIsNotStored) {
+TEST_P(DiskLogOfEachSync, AnEphemeralRecordIsNotStored) {
   Open();
   MustAppend({MakeRecord("t", "0"), MakeEphemeral("t", "1")});
   Reopen();
@@ -129,7 +141,7 @@ TEST_P(DiskLog_, AnEphemeralRecordIsNotStored) {
 
 // --- The tail.
 
-TEST_P(DiskLog_, AFollowerGetsTheTailThenWhatComes) {
+TEST_P(DiskLogOfEachSync, AFollowerGetsTheTailThenWhatComes) {
   Open();
   MustAppend(MakeRecords(10));
   machine_.Advance(minutes(5));
@@ -147,7 +159,7 @@ TEST_P(DiskLog_, AFollowerGetsTheTailThenWhatComes) {
   EXPECT_THAT(follower.violations(), IsEmpty());
 }
 
-TEST_P(DiskLog_, ATailIsBoundedInBytes) {
+TEST_P(DiskLogOfEachSync, ATailIsBoundedInBytes) {
   Open();
   for (int i = 0; i < 10; ++i) {
     MustAppend({MakeRecord("t", std::string(1000, 'x'))});
@@ -160,7 +172,7 @@ TEST_P(DiskLog_, ATailIsBoundedInBytes) {
   Close();
 }
 
-TEST_P(DiskLog_, AStallInTheTailHoldsUpAppendsAndLosesNothing) {
+TEST_P(DiskLogOfEachSync, AStallInTheTailHoldsUpAppendsAndLosesNothing) {
   Open();
   MustAppend(MakeRecords(3 * DiskLog::kEntriesPerCallMax));
   Reopen();
@@ -181,9 +193,33 @@ TEST_P(DiskLog_, AStallInTheTailHoldsUpAppendsAndLosesNothing) {
   EXPECT_THAT(follower.violations(), IsEmpty());
 }
 
+TEST_P(DiskLogOfEachSync, WhatIsTrimmedBeforeTheTailHasBeenHandedOverIsAGap) {
+  Open();
+  MustAppend(MakeRecords(3 * DiskLog::kEntriesPerCallMax));
+  Reopen();
+  test::RecordingFollower follower;
+  follower.StallAt(1);
+  log().Follow(&follower, {.events_max = 1'000'000, .bytes_max = 1 << 30});
+  ASSERT_TRUE(follower.WaitForEntries(1));
+  machine_.Advance(hours(25));
+  while (GetBounds().oldest <= DiskLog::kEntriesPerCallMax + 1) {
+    machine_.Advance(seconds(2));
+  }
+  follower.NeverStall();
+  follower.NoteResume();
+  log().ResumeFollow();
+  ASSERT_TRUE(follower.WaitUntilCaughtUp());
+  EXPECT_EQ(follower.size(), DiskLog::kEntriesPerCallMax);
+  EXPECT_THAT(follower.gaps(), ElementsAre(3 * DiskLog::kEntriesPerCallMax));
+  MustAppend(MakeRecords(1));
+  EXPECT_EQ(follower.entries().back().sequence, 3 * DiskLog::kEntriesPerCallMax + 1);
+  Close();
+  EXPECT_THAT(follower.violations(), IsEmpty());
+}
+
 // --- Reading.
 
-TEST_P(DiskLog_, APageOfOnePatternSaysHowFarItGoes) {
+TEST_P(DiskLogOfEachSync, APageOfOnePatternSaysHowFarItGoes) {
   Open();
   for (int i = 0; i < 20; ++i) {
     MustAppend(MakeRecords(1000, "noise"));
@@ -204,7 +240,7 @@ TEST_P(DiskLog_, APageOfOnePatternSaysHowFarItGoes) {
 
 // --- Trimming.
 
-TEST_P(DiskLog_, BytesBeyondTheBoundAreTrimmedAndTheirRoomIsUsedAgain) {
+TEST_P(DiskLogOfEachSync, BytesBeyondTheBoundAreTrimmedAndTheirRoomIsUsedAgain) {
   options_.bytes_max = 1 << 20;
   Open();
   uint64_t file_bytes = 0;
@@ -226,7 +262,7 @@ TEST_P(DiskLog_, BytesBeyondTheBoundAreTrimmedAndTheirRoomIsUsedAgain) {
   EXPECT_EQ(std::filesystem::file_size(path_ + "/data.mdb"), file_bytes);
 }
 
-TEST_P(DiskLog_, AgeCountsOverARestartOfTheBridge) {
+TEST_P(DiskLogOfEachSync, AgeCountsOverARestartOfTheBridge) {
   Open();
   MustAppend(MakeRecords(3));
   machine_.Advance(hours(12));
@@ -239,7 +275,7 @@ TEST_P(DiskLog_, AgeCountsOverARestartOfTheBridge) {
   EXPECT_EQ(GetBounds().oldest, 7);
 }
 
-TEST_P(DiskLog_, TheTimeThatTheMachineWasOffDoesNotCount) {
+TEST_P(DiskLogOfEachSync, TheTimeThatTheMachineWasOffDoesNotCount) {
   Open();
   MustAppend(MakeRecords(3));
   machine_.Advance(hours(12));
@@ -251,7 +287,7 @@ TEST_P(DiskLog_, TheTimeThatTheMachineWasOffDoesNotCount) {
   EXPECT_EQ(GetBounds().oldest, 4);
 }
 
-TEST_P(DiskLog_, WhatAWallClockSaysDoesNotMatter) {
+TEST_P(DiskLogOfEachSync, WhatAWallClockSaysDoesNotMatter) {
   Open();
   std::vector<Record> records = MakeRecords(4);
   records[0].time = absl::FromUnixSeconds(0);
@@ -266,7 +302,7 @@ TEST_P(DiskLog_, WhatAWallClockSaysDoesNotMatter) {
   EXPECT_EQ(GetBounds().oldest, 5);
 }
 
-TEST_P(DiskLog_, ManyOldRecordsAreTrimmedInSlices) {
+TEST_P(DiskLogOfEachSync, ManyOldRecordsAreTrimmedInSlices) {
   Open();
   for (int i = 0; i < 5; ++i) {
     MustAppend(MakeRecords(1000));
@@ -286,7 +322,7 @@ TEST_P(DiskLog_, ManyOldRecordsAreTrimmedInSlices) {
 // --- Opening.
 
 // In CPU time, which is less at the mercy of what else the machine does.
-TEST_P(DiskLog_, OpeningDoesNotReadTheHistory) {
+TEST_P(DiskLogOfEachSync, OpeningDoesNotReadTheHistory) {
   Open();
   for (int i = 0; i < 200; ++i) {
     MustAppend(MakeRecords(1000));
@@ -303,7 +339,7 @@ TEST_P(DiskLog_, OpeningDoesNotReadTheHistory) {
   EXPECT_LT(10 * open_time, std::clock() - start);
 }
 
-TEST_P(DiskLog_, ASecondLogOnTheSamePathIsRefused) {
+TEST_P(DiskLogOfEachSync, ASecondLogOnTheSamePathIsRefused) {
   Open();
   const absl::Status second = OpenError();
   EXPECT_EQ(second.code(), absl::StatusCode::kFailedPrecondition);
@@ -312,7 +348,7 @@ TEST_P(DiskLog_, ASecondLogOnTheSamePathIsRefused) {
   EXPECT_THAT(MustAppend(MakeRecords(1)), ElementsAre(1));
 }
 
-TEST_P(DiskLog_, ASecondProcessOnTheSamePathIsRefused) {
+TEST_P(DiskLogOfEachSync, ASecondProcessOnTheSamePathIsRefused) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
@@ -330,19 +366,19 @@ TEST_P(DiskLog_, ASecondProcessOnTheSamePathIsRefused) {
   Open();
 }
 
-TEST_P(DiskLog_, APathWithoutAParentIsRefused) {
+TEST_P(DiskLogOfEachSync, APathWithoutAParentIsRefused) {
   options_.path = path_ + "/a/b";
   EXPECT_THAT(std::string(OpenError().message()), HasSubstr("cannot make the directory " + options_.path));
 }
 
-TEST_P(DiskLog_, APathThatIsAFileIsRefused) {
+TEST_P(DiskLogOfEachSync, APathThatIsAFileIsRefused) {
   Open();
   Close();
   options_.path = path_ + "/data.mdb";
   EXPECT_THAT(std::string(OpenError().message()), HasSubstr(options_.path));
 }
 
-TEST_P(DiskLog_, ADirectoryThatMayNotBeWrittenIsRefused) {
+TEST_P(DiskLogOfEachSync, ADirectoryThatMayNotBeWrittenIsRefused) {
   if (geteuid() == 0) {
     GTEST_SKIP() << "root may write everywhere";
   }

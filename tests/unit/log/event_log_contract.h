@@ -503,9 +503,10 @@ TEST_P(EventLogContract, StallsAgainAndAgainLoseNothing) {
   for (size_t i = 0; i < kTotal; ++i) {
     answers.push_back(Append({MakeRecord("t", std::to_string(i))}));
   }
-  for (size_t seen = 0; seen < kTotal; seen = follower_.size()) {
+  for (size_t seen = 0; seen < kTotal;) {
     ASSERT_TRUE(follower_.WaitForEntries(seen + 1));
-    follower_.StallAt(follower_.size() + 1);
+    seen = follower_.size();  // it stalls
+    follower_.StallAt(seen + 1);
     follower_.NoteResume();
     log().ResumeFollow();
   }

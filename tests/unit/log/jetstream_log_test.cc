@@ -13,6 +13,7 @@
 #include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/event_log_fixture.h"
+#include "tests/support/fault_proxy.h"
 #include "tests/support/jetstream_replica.h"
 #include "tests/support/nats_server.h"
 #include "tests/support/temp_dir.h"
@@ -55,7 +56,7 @@ struct WrongStream {
   friend void PrintTo(const WrongStream& wrong, std::ostream* out) { *out << wrong.name; }
 };
 
-const char* kTwoSubjects[] = {"bridge.kept.>", "others.>"};
+const char* two_subjects[] = {"bridge.kept.>", "others.>"};
 
 class WrongStreams : public JetStreamLogTest, public testing::WithParamInterface<WrongStream> {};
 
@@ -77,7 +78,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(WrongStream{.name = "Subjects",
                                 .change =
                                     [](jsStreamConfig* config) {
-                                      config->Subjects = kTwoSubjects;
+                                      config->Subjects = two_subjects;
                                       config->SubjectsLen = 2;
                                     },
                                 .is = "its subjects is \"bridge.kept.>, others.>\"",
@@ -236,7 +237,7 @@ TEST_F(JetStreamLogTest, StartsWithTheTail) {
 }
 
 TEST_F(JetStreamLogTest, WhatHasBeenTrimmedIsOutOfRange) {
-  JetStreamOptions options = Options();
+  const JetStreamOptions options = Options();
   RawNats raw(server_.url());
   raw.MakeStream(options, [](jsStreamConfig* config) { config->MaxMsgs = 10; });
   Replica replica(options);
@@ -249,6 +250,72 @@ TEST_F(JetStreamLogTest, WhatHasBeenTrimmedIsOutOfRange) {
   const auto users = topic::Pattern::Parse("users");
   EXPECT_EQ(replica.Read({.after = {.epoch = epoch, .sequence = 19}, .pattern = *users}).status().code(),
             absl::StatusCode::kOutOfRange);
+}
+
+TEST_F(JetStreamLogTest, WhatIsTrimmedWhileAReplicaIsCutOffIsAGap) {
+  RawNats(server_.url()).MakeStream(Options(), [](jsStreamConfig* config) { config->MaxMsgs = 10; });
+  test::FaultProxy proxy(server_.port());
+  Replica cut_off({.url = absl::StrCat("nats://127.0.0.1:", proxy.port())});
+  Replica other(Options());
+  ASSERT_TRUE(cut_off.AwaitCaughtUp() && other.AwaitCaughtUp());
+  ASSERT_TRUE(other.Append(MakeRecords(5)).ok());
+  ASSERT_TRUE(cut_off.follower().WaitForEntries(5));
+  proxy.SetTraffic(test::FaultProxy::Traffic::kRefused);
+  ASSERT_TRUE(cut_off.AwaitHealthToSay(""));
+  ASSERT_TRUE(other.Append(MakeRecords(30)).ok());
+  proxy.SetTraffic(test::FaultProxy::Traffic::kPasses);
+  ASSERT_TRUE(cut_off.follower().WaitForEntries(15));
+  EXPECT_THAT(cut_off.follower().gaps(), ElementsAre(25));
+  EXPECT_EQ(cut_off.follower().entries().back().sequence, 35);
+  EXPECT_THAT(cut_off.follower().violations(), IsEmpty());
+}
+
+TEST_F(JetStreamLogTest, WhatIsTrimmedWhileAFollowerStallsIsAGap) {
+  Replica stalled(Options());
+  Replica other(Options());
+  ASSERT_TRUE(stalled.AwaitCaughtUp() && other.AwaitCaughtUp());
+  stalled.follower().StallAt(1);
+  constexpr size_t kRecords = 6000;  // more than it has asked for
+  ASSERT_TRUE(other.Append(MakeRecords(kRecords)).ok());
+  ASSERT_TRUE(stalled.follower().WaitForEntries(1));
+  RawNats(server_.url()).TrimBefore("BRIDGE", kRecords - 9);
+  stalled.follower().NeverStall();
+  stalled.follower().NoteResume();
+  stalled.log().ResumeFollow();
+  ASSERT_TRUE(Eventually([&] { return stalled.follower().entries().back().sequence == kRecords; }));
+  EXPECT_THAT(stalled.follower().gaps(), ElementsAre(kRecords - 10));
+  EXPECT_LT(stalled.follower().size(), kRecords - 10);
+  EXPECT_THAT(stalled.follower().violations(), IsEmpty());
+}
+
+TEST_F(JetStreamLogTest, WhatIsTrimmedWhileAPageIsReadIsOutOfRange) {
+  test::FaultProxy proxy(server_.port());
+  Replica replica({.url = absl::StrCat("nats://127.0.0.1:", proxy.port())});
+  ASSERT_TRUE(replica.AwaitCaughtUp());
+  constexpr size_t kRecords = 3000;
+  ASSERT_TRUE(replica.Append(MakeRecords(kRecords)).ok());
+  ASSERT_TRUE(replica.follower().WaitForEntries(kRecords));
+  const uint64_t epoch = replica.follower().epoch();
+  RawNats raw(server_.url());
+  proxy.SetDelay(absl::Milliseconds(200));
+  test::Answer<Page> page;
+  replica.log().Read({.after = {.epoch = epoch, .sequence = 0}, .entries_max = 1500}, page.Callback());
+  // It has been given what it asked for first, and asks for the rest when that has come.
+  ASSERT_TRUE(Eventually([&] { return raw.HasConsumerAt("BRIDGE", 1000); }));
+  raw.TrimBefore("BRIDGE", 1201);
+  const auto read = page.Wait();
+  EXPECT_EQ(read.status().code(), absl::StatusCode::kOutOfRange) << read.status();
+}
+
+TEST_F(JetStreamLogTest, DeletedMessagesAreNoGap) {
+  Replica first(Options());
+  ASSERT_TRUE(first.AwaitCaughtUp());
+  ASSERT_TRUE(first.Append(MakeRecords(5)).ok());
+  RawNats(server_.url()).DeleteMessage("BRIDGE", 3);
+  Replica next(Options(), {.events_max = 5, .bytes_max = 1 << 20});
+  ASSERT_TRUE(next.AwaitCaughtUp());
+  EXPECT_THAT(SequencesOf(next.follower().entries()), ElementsAre(1, 2, 4, 5));
+  EXPECT_THAT(next.follower().gaps(), IsEmpty());
 }
 
 TEST_F(JetStreamLogTest, DeletedMessagesAreNoTrimming) {
@@ -295,7 +362,7 @@ TEST_F(JetStreamLogTest, PagesBoundedInBytesReadEveryRecordOnce) {
   std::vector<std::string> expected;
   std::vector<Record> records;
   for (size_t i = 0; i < 300; ++i) {
-    expected.push_back(std::string(i % 50 == 0 ? 20'000 : i % 7, 'x'));
+    expected.emplace_back(i % 50 == 0 ? 20'000 : i % 7, 'x');
     records.push_back(MakeRecord("t", expected.back()));
   }
   ASSERT_TRUE(replica.Append(std::move(records)).ok());
@@ -329,11 +396,11 @@ TEST_F(JetStreamLogTest, WhatIsNoRecordIsLeftOutAndCounted) {
   const auto before = replica.Read({.after = {.epoch = replica.follower().epoch(), .sequence = 0}});
   ASSERT_TRUE(before.ok()) << before.status();
   EXPECT_THAT(SequencesOf(before->entries), ElementsAre(1));
-  EXPECT_FALSE(before->has_damage);
+  EXPECT_EQ(before->damaged_to, 0);
   const auto behind = replica.Read({.after = before->read_to});
   ASSERT_TRUE(behind.ok()) << behind.status();
   EXPECT_THAT(SequencesOf(behind->entries), ElementsAre(5));
-  EXPECT_TRUE(behind->has_damage);
+  EXPECT_EQ(behind->damaged_to, 4);
 }
 
 TEST_F(JetStreamLogTest, ARecordThatIsTooLargeIsRefusedAlone) {
@@ -413,7 +480,7 @@ TEST(JetStreamSecurity, TlsIsCheckedAgainstTheAuthority) {
       " && printf 'subjectAltName=IP:127.0.0.1\n' > san"
       " && openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out "
       "server.pem) >/dev/null 2>&1");
-  ASSERT_EQ(std::system(absl::StrCat("(", make).c_str()), 0);  // NOLINT(concurrency-mt-unsafe): a test's own files
+  ASSERT_EQ(std::system(absl::StrCat("(", make).c_str()), 0);  // NOLINT(bugprone-command-processor): a test's own files
   const NatsServer server({.configuration = absl::StrCat("tls { cert_file: \"", file("server.pem"), "\", key_file: \"",
                                                          file("server.key"), "\" }")});
   Replica replica({.url = server.url(), .tls = {.ca_file = file("ca.pem")}});

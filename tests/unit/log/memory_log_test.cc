@@ -17,7 +17,6 @@
 namespace bridge::log {
 namespace {
 
-using ::bridge::test::DataOf;
 using ::bridge::test::MakeRecord;
 using ::bridge::test::MakeRecords;
 
@@ -110,6 +109,7 @@ class ResumingFollower final : public Follower {
 
   void OnEpoch(uint64_t /*epoch*/, uint64_t /*head*/) override {}
   void OnCaughtUp() override {}
+  void OnGap(uint64_t /*head*/, Missing /*why*/) override {}
   Flow OnEntries(absl::Span<const Entry> /*entries*/) override {
     log_->ResumeFollow();
     return Flow::kStall;

@@ -33,12 +33,12 @@ const std::vector<std::string> kHostileValues = {
     "back\\",
     "back\\\" forged=1",
     "a=b c=d",
-    "\",\"level\":\"error",
+    R"(","level":"error)",
     "{\"json\":true}",
     std::string("nul\0byte", 8),
     "\xC2\x9B"
-    "31m",  // a C1 control, which some terminals obey
-    "\xE2\x80\xAE"
+    "31m",            // a C1 control, which some terminals obey
+    "\xE2\x80\xAE"    // NOLINT(misc-misleading-bidirectional): it is there to mislead
     "right to left",  // and an override of the direction
     "\xE2\x80\xA8 line separator",
     "\xFF\xFE invalid \xC3",

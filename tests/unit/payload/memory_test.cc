@@ -122,7 +122,7 @@ TEST_F(MemoryTest, ManyMapEntries) {
   std::string bytes;
   for (int i = 0; bytes.size() < kPayloadBytes; ++i) {
     const std::string key = absl::StrCat(i);
-    absl::StrAppend(&bytes, "\x22", std::string(1, static_cast<char>(key.size() + 2)), "\x0A",
+    absl::StrAppend(&bytes, std::string(1, '\x22'), std::string(1, static_cast<char>(key.size() + 2)), "\x0A",
                     std::string(1, static_cast<char>(key.size())), key);
   }
   EXPECT_LT(PeakOf("shop.Order", bytes), kHeldBytesMax);

@@ -48,7 +48,7 @@ class TranscoderTest : public ::testing::Test {
     }
   }
 
-  static Transcoder Made(Transcoder::Options options) {
+  static Transcoder Made(const Transcoder::Options& options) {
     absl::StatusOr<Transcoder> transcoder = Transcoder::Create(options);
     EXPECT_TRUE(transcoder.ok()) << transcoder.status();
     return *std::move(transcoder);
@@ -283,7 +283,7 @@ TEST_F(TranscoderTest, WellKnownTypesNeedNoDescriptorSet) {
   google::protobuf::Int64Value number;
   number.set_value(5);
   EXPECT_EQ(TextOf(EventOf(number)), R"("5")");
-  google::protobuf::BytesValue bytes;
+  const google::protobuf::BytesValue bytes;
   EXPECT_EQ(TextOf(EventOf(bytes)), R"("")");
   EXPECT_EQ(TextOf(EventOf(google::protobuf::Empty())), "{}");
   EXPECT_EQ(TextOf(EventOf(static_cast<const google::protobuf::Message&>(Nested(64, Nest::kLists)))),
@@ -356,7 +356,7 @@ TEST_F(TranscoderTest, UnknownFieldsAreLeftOut) {
   EXPECT_EQ(TextOf(EventOf("google.protobuf.Int64Value", absl::StrCat(unknown, "\x08\x05", unknown))), R"("5")");
   EXPECT_EQ(TextOf(EventOf("google.protobuf.ListValue", unknown)), "[]");
   const std::string packed = absl::StrCat("\x0A\x2E", "type.googleapis.com/google.protobuf.Int64Value", "\x12",
-                                          std::string(1, char(2 + unknown.size())), unknown, "\x08\x05");
+                                          std::string(1, static_cast<char>(2 + unknown.size())), unknown, "\x08\x05");
   EXPECT_EQ(TextOf(EventOf("google.protobuf.Any", packed)),
             R"({"@type":"type.googleapis.com/google.protobuf.Int64Value","value":"5"})");
 }

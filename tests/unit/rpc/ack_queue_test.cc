@@ -43,6 +43,24 @@ TEST(AckQueueTest, AcksGoOutInRequestOrder) {
   EXPECT_TRUE(queue.empty());
 }
 
+TEST(AckQueueTest, WhatGetsNoAckAndWhatIsBehindItGoWithoutAWord) {
+  AckQueue queue;
+  const uint64_t a = queue.Push(1, 100);
+  const uint64_t b = queue.Push(1, 100);
+  const uint64_t c = queue.Push(1, 100);
+  queue.EndAcksBefore(b);
+  queue.EndAcksBefore(c);
+  queue.Complete(c, AckOf("c"));
+  queue.Complete(b, AckOf("b"));
+  EXPECT_THAT(Moved(queue), ElementsAre());
+  EXPECT_FALSE(queue.empty());
+  queue.Complete(a, AckOf("a"));
+  EXPECT_THAT(Moved(queue), ElementsAre("a"));
+  EXPECT_TRUE(queue.empty());
+  queue.NoteWritten();
+  EXPECT_EQ(queue.bytes(), 0U);
+}
+
 TEST(AckQueueTest, WhatIsBeingWrittenCountsUntilItIsWritten) {
   AckQueue queue;
   const uint64_t ack_bytes = queue.Complete(queue.Push(1, 100), AckOf("a"));

@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -13,8 +14,11 @@
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "tests/support/bridge_process.h"
+#include "tests/support/faulty_log.h"
 #include "tests/support/publisher.h"
 #include "tests/support/recording_follower.h"
 #include "tests/support/worker.h"
@@ -117,7 +121,7 @@ class PublishStreamTest : public ::testing::Test {
   bool AwaitsEnd(const std::string& id, const std::string& status) const {
     return Eventually([&] {
       const std::vector<std::string> answer = Answer(id);
-      return !answer.empty() && answer.back().find(absl::StrCat("\"status\":\"", status, "\"")) != std::string::npos;
+      return !answer.empty() && answer.back().find(absl::StrCat(R"("status":")", status, R"(")")) != std::string::npos;
     });
   }
   // Serves "chat", and has been told so.
@@ -143,7 +147,8 @@ class PublishStreamTest : public ::testing::Test {
   }
 
   std::optional<log::MemoryLog> log_{std::in_place, log::MemoryLog::Options{}};
-  std::optional<log::MemoryLog> call_log_{std::in_place, log::MemoryLog::Options{}};
+  std::optional<test::FaultyLog> call_log_{std::in_place, std::make_unique<log::MemoryLog>(log::MemoryLog::Options{}),
+                                           test::FaultyLog::Options{}};
   test::RecordingFollower events_;
   test::RecordingFollower answers_;
   loop::LoopThread loop_{"calls"};
@@ -200,6 +205,21 @@ TEST_F(PublishStreamTest, ARequestIsAckedWhenItsUpdatesHaveBeenTakenAsWellAsItsE
   EXPECT_NE(ack->first_id(), "") << "it is that of the event";
   EXPECT_TRUE(Eventually([&] { return Answer(id).size() == 1; }));
   EXPECT_EQ(events_.size(), 1U);
+}
+
+TEST_F(PublishStreamTest, ARequestWhoseUpdatesTheLogFailsGetsNoAckAndEndsItsStream) {
+  Start();
+  Publisher publisher(target_);
+  const auto worker = Serving(&publisher);
+  EXPECT_TRUE(worker->NextAck().has_value());  // of the request that serves
+  Ask();
+  const v1::Call call = *worker->NextCall();
+  call_log_->FailNextAppend();
+  worker->End(call, 0);
+  const grpc::Status end = worker->Finish();
+  EXPECT_EQ(end.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(end.error_message(), HasSubstr("send what was not acked"));
+  EXPECT_FALSE(worker->NextAck().has_value());
 }
 
 TEST_F(PublishStreamTest, NamesThatAreNotGrantedAreNotServed) {
@@ -465,6 +485,42 @@ TEST_F(PublishStreamTest, WhatWorkersDoNotReadIsCountedAndGivenBack) {
   EXPECT_TRUE(Eventually([&] { return service_->metrics().ack_bytes.value() == 0; }));
   EXPECT_EQ(service_->metrics().request_bytes.value(), 0U);
   stream->Finish();
+}
+
+TEST_F(PublishStreamTest, WhatCallsHaveNotGoneThroughIsCountedAndHoldsUpItsPublisher) {
+  PublisherService::Options options;
+  options.stream.bytes_in_flight_max = 100'000;
+  Start(Has::kCalls, options);
+  absl::Mutex busy;
+  busy.Lock();
+  loop_.loop().Post([&busy] { const absl::MutexLock lock(&busy); });
+  Publisher publisher(target_);
+  grpc::ClientContext context;
+  const auto stream = publisher.Open(&context);
+  v1::PublishRequest request;
+  request.mutable_serve()->set_worker_id("w");
+  for (int i = 0; i < 1000; ++i) {
+    request.mutable_serve()->add_held()->set_call_id(calls::RandomCallId());
+  }
+  std::thread writer([&] {
+    for (int i = 0; i < 100; ++i) {
+      stream->Write(request);
+    }
+    stream->WritesDone();
+  });
+  EXPECT_TRUE(Eventually([&] { return service_->metrics().request_bytes.value() > 100'000; }));
+  absl::SleepFor(absl::Milliseconds(200));  // more would have come
+  EXPECT_LT(service_->metrics().requests.value(), 4U);
+  busy.Unlock();
+  v1::PublishResponse response;
+  int acks = 0;
+  while (stream->Read(&response)) {
+    acks += response.acks_size();
+  }
+  writer.join();
+  EXPECT_EQ(acks, 100);
+  EXPECT_TRUE(stream->Finish().ok());
+  EXPECT_EQ(service_->metrics().request_bytes.value(), 0U);
 }
 
 TEST_F(PublishStreamTest, AWorkerThatTakesNothingForTooLongIsCancelled) {
