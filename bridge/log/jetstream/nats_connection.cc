@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
@@ -12,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/base/status_macros.h"
 #include "bridge/ops/log_limiter.h"
 #include "bridge/ops/logging.h"
@@ -29,6 +31,8 @@ constexpr size_t kSpentBytesMax = size_t{1} << 20;
 // A server that does not answer pings is given up after three of them.
 constexpr absl::Duration kPingInterval = absl::Seconds(2);
 constexpr int kPingsUnansweredMax = 2;
+// Far more than come late.
+constexpr NatsConnection::InboxLimits kAnswers = {.messages = 1 << 16, .bytes = std::numeric_limits<int>::max()};
 
 absl::Status ToStatus(natsStatus status, absl::string_view what) {
   if (status == NATS_OK) {
@@ -219,6 +223,7 @@ NatsConnection::~NatsConnection() {
     const absl::MutexLock lock(&events_->mutex);
     events_->mutex.Await(absl::Condition(&events_->is_closed));
   }
+  inboxes_.clear();  // the library's reader has ended
   natsConnection_Destroy(connection_);
 }
 
@@ -278,28 +283,67 @@ absl::Status NatsConnection::Publish(const Outgoing& message) {
 
 absl::StatusOr<std::string> NatsConnection::Request(const std::string& subject, absl::string_view data,
                                                     absl::Duration timeout) {
-  natsMsg* answered = nullptr;
-  const natsStatus status = natsConnection_Request(&answered, connection_, subject.c_str(), data.data(),
-                                                   static_cast<int>(data.size()), absl::ToInt64Milliseconds(timeout));
-  const Message answer(answered);
-  if (status == NATS_NO_RESPONDERS) {
+  const base::MonotonicTime deadline = base::MonotonicClock::now() + absl::ToChronoNanoseconds(timeout);
+  ASSIGN_OR_RETURN(AnswerInbox answers, TakeAnswerInbox());
+  const std::string reply = absl::StrCat(answers.subject, ".", ++answers.asked);
+  const absl::Status sent = Publish({.subject = subject, .reply = reply, .data = data, .message_id = {}});
+  if (sent.ok()) {
+    SendNow();
+  }
+  Message answer;
+  const auto is_answered = [&] { return answer.subject() == reply || answer.says_no_responders(); };
+  while (sent.ok() && is_open() && !is_answered()) {
+    const absl::Duration left = absl::FromChrono(deadline - base::MonotonicClock::now());
+    if (left <= absl::ZeroDuration()) {
+      break;
+    }
+    answer = answers.inbox->Next(left);
+  }
+  const bool has_answer = is_answered();
+  GiveBack(std::move(answers));
+  RETURN_IF_ERROR(sent);
+  if (!has_answer) {
+    const std::string said = last_error();
+    return absl::UnavailableError(absl::StrCat(subject, said.empty() ? "" : absl::StrCat(" (NATS said: ", said, ")"),
+                                               is_open() ? ": Timeout" : ": Connection Closed"));
+  }
+  if (answer.says_no_responders()) {
     return absl::UnavailableError(
         absl::StrCat("nobody answers to ", subject,
                      ": JetStream is not enabled on the NATS server (nats-server -js) or for this account, or has no "
                      "leader for now"));
   }
-  if (status != NATS_OK) {
-    const std::string refused = last_error();
-    RETURN_IF_ERROR(ToStatus(status, refused.empty() ? subject : absl::StrCat(subject, " (NATS said: ", refused, ")")));
-  }
   return std::string(answer.data());
 }
 
-absl::StatusOr<std::unique_ptr<Inbox>> NatsConnection::Subscribe(const std::string& subject,
-                                                                 const InboxLimits& limits) {
+absl::StatusOr<NatsConnection::AnswerInbox> NatsConnection::TakeAnswerInbox() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    if (!idle_answer_inboxes_.empty()) {
+      AnswerInbox answers = std::move(idle_answer_inboxes_.back());
+      idle_answer_inboxes_.pop_back();
+      return answers;
+    }
+  }
+  AnswerInbox answers = {.subject = NewInboxSubject()};
+  ASSIGN_OR_RETURN(answers.inbox, Subscribe(absl::StrCat(answers.subject, ".*"), kAnswers));
+  return answers;
+}
+
+void NatsConnection::GiveBack(AnswerInbox answers) {
+  const absl::MutexLock lock(&mutex_);
+  idle_answer_inboxes_.push_back(std::move(answers));
+}
+
+absl::StatusOr<Inbox*> NatsConnection::Subscribe(const std::string& subject, const InboxLimits& limits) {
   natsSubscription* subscription = nullptr;
   RETURN_IF_ERROR(ToStatus(natsConnection_SubscribeSync(&subscription, connection_, subject.c_str()), subject));
-  auto inbox = std::make_unique<Inbox>(subscription);
+  auto owned = std::make_unique<Inbox>(subscription);
+  Inbox* const inbox = owned.get();
+  {
+    const absl::MutexLock lock(&mutex_);
+    inboxes_.push_back(std::move(owned));
+  }
   RETURN_IF_ERROR(ToStatus(natsSubscription_SetPendingLimits(subscription, limits.messages, limits.bytes), subject));
   return inbox;
 }

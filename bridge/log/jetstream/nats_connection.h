@@ -9,10 +9,12 @@
 
 #include <nats/nats.h>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
 #include "bridge/log/jetstream/options.h"
@@ -26,6 +28,8 @@ class Message {
   explicit Message(natsMsg* message) : message_(message) {}
   // What stands for an answer where nobody listens to the request's subject.
   static Message NoResponders() { return Message(kNoRespondersStatus); }
+
+  bool says_no_responders() const { return status_ == kNoRespondersStatus; }
 
   explicit operator bool() const { return message_ != nullptr || status_ != 0; }
   absl::string_view subject() const;
@@ -62,7 +66,6 @@ class SpentMessages {
 };
 
 // Messages of a subject, kept until they are taken; what is more than its bounds is dropped. For one thread at a time.
-// Destroyed before its connection, after that has been closed.
 class Inbox {
  public:
   explicit Inbox(natsSubscription* subscription) : subscription_(subscription) {}
@@ -116,13 +119,15 @@ class NatsConnection {
   // Hands it to the connection; blocks where the server does not read. After an error the connection is no good.
   absl::Status Publish(const Outgoing& message);
 
+  // Asks, and waits for the answer.
   absl::StatusOr<std::string> Request(const std::string& subject, absl::string_view data, absl::Duration timeout);
 
   struct InboxLimits {
     int messages = 0;
     int bytes = 0;
   };
-  absl::StatusOr<std::unique_ptr<Inbox>> Subscribe(const std::string& subject, const InboxLimits& limits);
+  // The inbox lives as long as the connection.
+  absl::StatusOr<Inbox*> Subscribe(const std::string& subject, const InboxLimits& limits);
   // Waits until the server knows what has been subscribed to.
   absl::Status Flush();
   // Sends what has been published, which otherwise waits a millisecond for more, and waits for the server to say so;
@@ -137,9 +142,21 @@ class NatsConnection {
   static void OnClosed(natsConnection* connection, void* closure);
   static void OnError(natsConnection* connection, natsSubscription* subscription, natsStatus error, void* closure);
 
+  // For the answers to one request at a time: under SUBJECT.NUMBER, so that one that comes too late is known.
+  struct AnswerInbox {
+    std::string subject;
+    Inbox* inbox = nullptr;
+    uint64_t asked = 0;
+  };
+  absl::StatusOr<AnswerInbox> TakeAnswerInbox();
+  void GiveBack(AnswerInbox answers);
+
   natsConnection* const connection_;
   const std::shared_ptr<Events> events_;
   const size_t max_payload_;
+  absl::Mutex mutex_;
+  std::vector<std::unique_ptr<Inbox>> inboxes_ ABSL_GUARDED_BY(mutex_);
+  std::vector<AnswerInbox> idle_answer_inboxes_ ABSL_GUARDED_BY(mutex_);
 };
 
 // A subject that nobody else subscribes to.

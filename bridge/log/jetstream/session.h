@@ -21,8 +21,7 @@ namespace bridge::log::jetstream {
 inline constexpr size_t kReaders = 2;
 
 // A connection to the stream as it was found: as long as it lives, the stream has one epoch. What comes in on it comes
-// by a few inboxes that live as long as it: subscriptions that come and go while messages arrive can end the process
-// (nats.c issue 637).
+// by a few inboxes that live as long as its connection.
 //
 // Shared by the parts of the log, each of which reads its own inbox.
 class Session {
@@ -37,7 +36,7 @@ class Session {
   // An inbox and its subject.
   struct Address {
     std::string subject;
-    std::unique_ptr<Inbox> inbox;
+    Inbox* inbox = nullptr;
   };
 
   NatsConnection& connection() const { return *connection_; }
