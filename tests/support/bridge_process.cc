@@ -114,7 +114,10 @@ BridgeProcess::~BridgeProcess() {
     WaitForExit();
   }
   const std::string log = Log();
-  EXPECT_FALSE(absl::StrContains(log, "Sanitizer") || absl::StrContains(log, "runtime error:")) << log;
+  EXPECT_FALSE(absl::StrContains(log, "Sanitizer") || absl::StrContains(log, "runtime error:"));
+  if (testing::Test::HasFailure()) {
+    std::fprintf(stderr, "the bridge's log:\n%s\n", log.c_str());
+  }
   std::remove(log_path_.c_str());
 }
 
