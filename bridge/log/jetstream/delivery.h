@@ -16,6 +16,7 @@
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/handover.h"
 #include "bridge/log/jetstream/link.h"
+#include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/options.h"
 #include "bridge/log/jetstream/pull.h"
 #include "bridge/ops/log_limiter.h"

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
@@ -25,9 +25,6 @@ constexpr absl::Duration kConnectTimeout = absl::Seconds(2);
 // A server that does not read is given up after this; so nobody waits for longer.
 constexpr absl::Duration kWriteDeadline = absl::Seconds(3);
 constexpr absl::Duration kSendNowMax = absl::Milliseconds(5);
-// What is kept before it is freed.
-constexpr size_t kSpentMax = 1024;
-constexpr size_t kSpentBytesMax = size_t{1} << 20;
 // A server that does not answer pings is given up after three of them.
 constexpr absl::Duration kPingInterval = absl::Seconds(2);
 constexpr int kPingsUnansweredMax = 2;
@@ -142,58 +139,6 @@ struct NatsConnection::Events {
   std::string last_error ABSL_GUARDED_BY(mutex);
   ops::LogLimiter error_lines{absl::Seconds(10)};
 };
-
-absl::string_view Message::subject() const { return message_ ? natsMsg_GetSubject(message_.get()) : ""; }
-
-absl::string_view Message::reply() const {
-  const char* const reply = message_ ? natsMsg_GetReply(message_.get()) : nullptr;
-  return reply == nullptr ? "" : reply;
-}
-
-absl::string_view Message::data() const {
-  if (!message_ || natsMsg_GetDataLength(message_.get()) == 0) {
-    return {};
-  }
-  return {natsMsg_GetData(message_.get()), static_cast<size_t>(natsMsg_GetDataLength(message_.get()))};
-}
-
-absl::string_view Message::header(const char* name) const {
-  const char* value = nullptr;
-  if (!message_ || natsMsgHeader_Get(message_.get(), name, &value) != NATS_OK || value == nullptr) {
-    return {};
-  }
-  return value;
-}
-
-int Message::status() const {
-  if (!message_ || natsMsg_GetDataLength(message_.get()) > 0) {
-    return status_;
-  }
-  int status = 0;
-  return absl::SimpleAtoi(header("Status"), &status) ? status : 0;
-}
-
-void SpentMessages::Add(Message message) {
-  bytes_ += message.data().size();
-  messages_.push_back(std::move(message));
-  if (messages_.size() >= kSpentMax || bytes_ >= kSpentBytesMax) {
-    Free();
-  }
-}
-
-void SpentMessages::Free() {
-  messages_.clear();
-  bytes_ = 0;
-}
-
-Message Inbox::Next(absl::Duration timeout) {
-  natsMsg* message = nullptr;
-  const natsStatus status = natsSubscription_NextMsg(&message, subscription_, absl::ToInt64Milliseconds(timeout));
-  if (status == NATS_NO_RESPONDERS) {
-    return Message::NoResponders();
-  }
-  return Message(status == NATS_OK ? message : nullptr);
-}
 
 absl::StatusOr<std::shared_ptr<NatsConnection>> NatsConnection::Connect(const JetStreamOptions& options,
                                                                         const std::vector<std::string>& more_servers,

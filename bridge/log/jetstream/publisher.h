@@ -16,6 +16,7 @@
 #include "bridge/base/clock.h"
 #include "bridge/log/event_log.h"
 #include "bridge/log/jetstream/link.h"
+#include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/options.h"
 #include "bridge/log/jetstream/stored_record.h"
 #include "bridge/log/record_codec.h"

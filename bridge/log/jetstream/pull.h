@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 
 #include "bridge/base/clock.h"
+#include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/session.h"
 
 namespace bridge::log::jetstream {

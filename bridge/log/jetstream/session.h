@@ -13,6 +13,7 @@
 
 #include "bridge/log/jetstream/api.h"
 #include "bridge/log/jetstream/nats_connection.h"
+#include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/options.h"
 
 namespace bridge::log::jetstream {

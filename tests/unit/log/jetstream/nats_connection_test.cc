@@ -15,6 +15,7 @@
 #include "tests/support/jetstream_replica.h"
 #include "tests/support/nats_server.h"
 
+#include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/options.h"
 #include "bridge/log/jetstream/session.h"
 
