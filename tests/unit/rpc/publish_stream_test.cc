@@ -68,6 +68,10 @@ class PublishStreamTest : public ::testing::Test {
   }
   ~PublishStreamTest() override {
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(5));
+    loop_.BlockOn([this] {
+      calls_->loop().AssertOnLoop();
+      calls_->Detach();
+    });
     call_log_.reset();
     loop_.BlockOn([this] { calls_ = nullptr; });
     log_.reset();
