@@ -24,20 +24,34 @@ namespace {
 std::atomic<bool> holds_next_message = false;
 std::atomic<bool> has_message_in_hand = false;
 
-using CreateMessage = natsStatus(natsMsg**, const char*, int, const char*, int, const char*, int, int);
-
-}  // namespace
-
-// Stands before the library's function of this name. The reader calls it with a message that it has found the
-// subscription of, which it has not locked yet.
-extern "C" natsStatus natsMsg_create(natsMsg** made, const char* subject, int subject_size, const char* reply,
-                                     int reply_size, const char* data, int size, int head_size) {
-  static auto* const library = reinterpret_cast<CreateMessage*>(dlsym(RTLD_NEXT, "natsMsg_create"));
+void HoldWhereWanted() {
   if (holds_next_message.exchange(false)) {
     has_message_in_hand = true;
     absl::SleepFor(absl::Milliseconds(300));  // meanwhile the connection ends
   }
+}
+
+using CreateMessage = natsStatus(natsMsg**, const char*, int, const char*, int, const char*, int, int);
+using CreateMessageWithPadding = natsStatus(natsMsg**, const char*, int, const char*, int, const char*, int, int, int);
+
+}  // namespace
+
+// Stand before the library's functions of these names. Its reader calls the first, in later versions the second, for
+// each message; before 3.6.1 when it has found the message's subscription, and has not locked it yet.
+extern "C" natsStatus natsMsg_create(natsMsg** made, const char* subject, int subject_size, const char* reply,
+                                     int reply_size, const char* data, int size, int head_size) {
+  static auto* const library = reinterpret_cast<CreateMessage*>(dlsym(RTLD_NEXT, "natsMsg_create"));
+  HoldWhereWanted();
   return library(made, subject, subject_size, reply, reply_size, data, size, head_size);
+}
+
+extern "C" natsStatus natsMsg_createWithPadding(natsMsg** made, const char* subject, int subject_size,
+                                                const char* reply, int reply_size, const char* data, int size,
+                                                int padding_size, int head_size) {
+  static auto* const library =
+      reinterpret_cast<CreateMessageWithPadding*>(dlsym(RTLD_NEXT, "natsMsg_createWithPadding"));
+  HoldWhereWanted();
+  return library(made, subject, subject_size, reply, reply_size, data, size, padding_size, head_size);
 }
 
 namespace bridge::log::jetstream {
