@@ -38,6 +38,7 @@ using CreateMessageWithPadding = natsStatus(natsMsg**, const char*, int, const c
 
 // Stand before the library's functions of these names. Its reader calls the first, in later versions the second, for
 // each message; before 3.6.1 when it has found the message's subscription, and has not locked it yet.
+// NOLINTBEGIN(readability-identifier-naming): the library's names
 extern "C" natsStatus natsMsg_create(natsMsg** made, const char* subject, int subject_size, const char* reply,
                                      int reply_size, const char* data, int size, int head_size) {
   static auto* const library = reinterpret_cast<CreateMessage*>(dlsym(RTLD_NEXT, "natsMsg_create"));
@@ -53,6 +54,7 @@ extern "C" natsStatus natsMsg_createWithPadding(natsMsg** made, const char* subj
   HoldWhereWanted();
   return library(made, subject, subject_size, reply, reply_size, data, size, padding_size, head_size);
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace bridge::log::jetstream {
 namespace {
