@@ -162,7 +162,7 @@ class Replays : public testing::Test {
   }
 
   BridgeProcess bridge_{
-      {"limits.replay_events_per_second=300", "http.heartbeat=100ms", "http.event_loops=1", "drain.window=1s"}};
+      {"limits.replay_events_per_second=300", "http.heartbeat=100ms", "http.event_loops=1", "drain.window=3s"}};
   Publisher publisher_{bridge_.grpc_target()};
   std::string first_id_;
   std::string last_id_;

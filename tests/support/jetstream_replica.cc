@@ -37,6 +37,18 @@ void RawNats::MakeStream(const log::JetStreamOptions& options, const std::functi
   EXPECT_EQ(js_AddStream(nullptr, jetstream_, &config, nullptr, nullptr), NATS_OK);
 }
 
+bool RawNats::HasPlaceFor(size_t replicas) {
+  const char* subject = "place";
+  jsStreamConfig config;
+  jsStreamConfig_Init(&config);
+  config.Name = "PLACE";
+  config.Subjects = &subject;
+  config.SubjectsLen = 1;
+  config.Replicas = static_cast<int64_t>(replicas);
+  return js_AddStream(nullptr, jetstream_, &config, nullptr, nullptr) == NATS_OK &&
+         js_DeleteStream(jetstream_, config.Name, nullptr, nullptr) == NATS_OK;
+}
+
 void RawNats::DeleteStream(const std::string& stream) {
   EXPECT_EQ(js_DeleteStream(jetstream_, stream.c_str(), nullptr, nullptr), NATS_OK);
 }

@@ -34,6 +34,8 @@ class RawNats {
 
   // Makes the stream that a log with these options makes, with what `change` changes.
   void MakeStream(const log::JetStreamOptions& options, const std::function<void(jsStreamConfig*)>& change);
+  // Whether so many of its servers would hold a stream now.
+  bool HasPlaceFor(size_t replicas);
   void DeleteStream(const std::string& stream);
   void DeleteMessage(const std::string& stream, uint64_t sequence);
   // Trims what stands before this sequence.

@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "tests/support/bridge_process.h"
 #include "tests/support/files.h"
+#include "tests/support/jetstream_replica.h"
 #include "tests/support/steady_port.h"
 
 namespace bridge::test {
@@ -122,6 +123,11 @@ NatsCluster::NatsCluster() {
   }
   for (const auto& server : servers_) {
     server->AwaitReady();
+  }
+  // They say so before they have found each other; until then, which may take half a minute, there is no stream on all.
+  RawNats raw(url());
+  if (!Eventually([&] { return raw.HasPlaceFor(kServers); }, absl::Minutes(2))) {
+    Die("the NATS servers have not become a cluster");
   }
 }
 

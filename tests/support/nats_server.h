@@ -57,7 +57,7 @@ class NatsServer {
   pid_t pid_ = -1;
 };
 
-// Three servers that form a cluster.
+// Three servers that form a cluster, in which there is place for a stream on all of them.
 class NatsCluster {
  public:
   static constexpr size_t kServers = 3;
