@@ -52,6 +52,11 @@ NatsCluster::NatsCluster(const std::string& directory, size_t size) : directory_
         std::vector<std::string>{kBinary, "-c", absl::StrCat(file, ".conf")}, absl::StrCat(file, ".log"));
     Start(i);
   }
+  // They have chosen a leader, which takes long on a busy machine.
+  if (!test::Eventually([this] { return IsHealthy(); }, absl::Minutes(2))) {
+    std::fprintf(stderr, "the NATS servers have not become healthy:\n%s\n", Log(0).c_str());
+    std::abort();
+  }
 }
 
 void NatsCluster::WriteConfiguration(const std::string& path, size_t index) const {
