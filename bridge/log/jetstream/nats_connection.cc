@@ -129,6 +129,17 @@ absl::StatusOr<OptionsPtr> MakeOptions(const JetStreamOptions& options, const st
   return to;
 }
 
+// A subject that nobody else subscribes to.
+std::string NewInboxSubject() {
+  natsInbox* inbox = nullptr;
+  if (natsInbox_Create(&inbox) != NATS_OK) {
+    std::abort();  // out of memory
+  }
+  std::string subject = inbox;
+  natsInbox_Destroy(inbox);
+  return subject;
+}
+
 }  // namespace
 
 // What the library's threads tell; outlives the connection until they are done with it.
@@ -230,24 +241,16 @@ absl::StatusOr<std::string> NatsConnection::Request(const std::string& subject, 
                                                     absl::Duration timeout) {
   const base::MonotonicTime deadline = base::MonotonicClock::now() + absl::ToChronoNanoseconds(timeout);
   ASSIGN_OR_RETURN(AnswerInbox answers, TakeAnswerInbox());
-  const std::string reply = absl::StrCat(answers.subject, ".", ++answers.asked);
+  const std::string reply = absl::StrCat(answers.address.subject, ".", ++answers.asked);
   const absl::Status sent = Publish({.subject = subject, .reply = reply, .data = data, .message_id = {}});
+  Message answer;
   if (sent.ok()) {
     SendNow();
+    answer = AwaitAnswer(reply, deadline, answers.address.inbox);
   }
-  Message answer;
-  const auto is_answered = [&] { return answer.subject() == reply || answer.says_no_responders(); };
-  while (sent.ok() && is_open() && !is_answered()) {
-    const absl::Duration left = absl::FromChrono(deadline - base::MonotonicClock::now());
-    if (left <= absl::ZeroDuration()) {
-      break;
-    }
-    answer = answers.inbox->Next(left);
-  }
-  const bool has_answer = is_answered();
   GiveBack(std::move(answers));
   RETURN_IF_ERROR(sent);
-  if (!has_answer) {
+  if (!answer) {
     const std::string said = last_error();
     return absl::UnavailableError(absl::StrCat(subject, said.empty() ? "" : absl::StrCat(" (NATS said: ", said, ")"),
                                                is_open() ? ": Timeout" : ": Connection Closed"));
@@ -261,6 +264,20 @@ absl::StatusOr<std::string> NatsConnection::Request(const std::string& subject, 
   return std::string(answer.data());
 }
 
+Message NatsConnection::AwaitAnswer(const std::string& reply, base::MonotonicTime deadline, Inbox* inbox) const {
+  while (is_open()) {
+    const absl::Duration left = absl::FromChrono(deadline - base::MonotonicClock::now());
+    if (left <= absl::ZeroDuration()) {
+      break;
+    }
+    Message message = inbox->Next(left);
+    if (message.subject() == reply || message.says_no_responders()) {
+      return message;
+    }
+  }
+  return {};
+}
+
 absl::StatusOr<NatsConnection::AnswerInbox> NatsConnection::TakeAnswerInbox() {
   {
     const absl::MutexLock lock(&mutex_);
@@ -270,9 +287,8 @@ absl::StatusOr<NatsConnection::AnswerInbox> NatsConnection::TakeAnswerInbox() {
       return answers;
     }
   }
-  AnswerInbox answers = {.subject = NewInboxSubject()};
-  ASSIGN_OR_RETURN(answers.inbox, Subscribe(absl::StrCat(answers.subject, ".*"), kAnswers));
-  return answers;
+  ASSIGN_OR_RETURN(Address address, SubscribeBelowNew(kAnswers));
+  return AnswerInbox{.address = std::move(address)};
 }
 
 void NatsConnection::GiveBack(AnswerInbox answers) {
@@ -291,6 +307,12 @@ absl::StatusOr<Inbox*> NatsConnection::Subscribe(const std::string& subject, con
   }
   RETURN_IF_ERROR(ToStatus(natsSubscription_SetPendingLimits(subscription, limits.messages, limits.bytes), subject));
   return inbox;
+}
+
+absl::StatusOr<Address> NatsConnection::SubscribeBelowNew(const InboxLimits& limits) {
+  Address address = {.subject = NewInboxSubject()};
+  ASSIGN_OR_RETURN(address.inbox, Subscribe(absl::StrCat(address.subject, ".*"), limits));
+  return address;
 }
 
 absl::Status NatsConnection::Flush() {
@@ -330,16 +352,6 @@ void NatsConnection::OnError(natsConnection* connection, natsSubscription* /*sub
   }
   const absl::MutexLock lock(&events->mutex);
   events->last_error = reason;
-}
-
-std::string NewInboxSubject() {
-  natsInbox* inbox = nullptr;
-  if (natsInbox_Create(&inbox) != NATS_OK) {
-    std::abort();  // out of memory
-  }
-  std::string subject = inbox;
-  natsInbox_Destroy(inbox);
-  return subject;
 }
 
 std::string ServersOf(absl::string_view url) {

@@ -16,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 
+#include "bridge/base/clock.h"
 #include "bridge/log/jetstream/nats_inbox.h"
 #include "bridge/log/jetstream/options.h"
 
@@ -25,8 +26,8 @@ namespace bridge::log::jetstream {
 // for the old one can be sent on it later, behind what has been answered in the meantime.
 //
 // What comes in on it comes by inboxes that end after it: the library's reader does not hold the subscription of the
-// message that it has in hand, and aborts or hangs where that is gone (nats.c issue 637). The library's own requests
-// share a subscription that it frees while the reader still runs, so that they are not used.
+// message that it has in hand, and aborts or hangs where that is gone (nats.c issue 637, before 3.6.1). The library's
+// own requests share a subscription that it frees while the reader still runs, so that they are not used.
 //
 // Thread-safe.
 class NatsConnection {
@@ -73,6 +74,8 @@ class NatsConnection {
   };
   // The inbox lives as long as the connection.
   absl::StatusOr<Inbox*> Subscribe(const std::string& subject, const InboxLimits& limits);
+  // For what comes to SUBJECT.TOKEN, of a subject that nobody else subscribes to.
+  absl::StatusOr<Address> SubscribeBelowNew(const InboxLimits& limits);
   // Waits until the server knows what has been subscribed to.
   absl::Status Flush();
   // Sends what has been published, which otherwise waits a millisecond for more, and waits for the server to say so;
@@ -89,12 +92,13 @@ class NatsConnection {
 
   // For the answers to one request at a time: under SUBJECT.NUMBER, so that one that comes too late is known.
   struct AnswerInbox {
-    std::string subject;
-    Inbox* inbox = nullptr;
+    Address address;
     uint64_t asked = 0;
   };
   absl::StatusOr<AnswerInbox> TakeAnswerInbox();
   void GiveBack(AnswerInbox answers);
+  // What comes to `reply`, or that nobody answers; none where neither does by then.
+  Message AwaitAnswer(const std::string& reply, base::MonotonicTime deadline, Inbox* inbox) const;
 
   natsConnection* const connection_;
   const std::shared_ptr<Events> events_;
@@ -103,9 +107,6 @@ class NatsConnection {
   std::vector<std::unique_ptr<Inbox>> inboxes_ ABSL_GUARDED_BY(mutex_);
   std::vector<AnswerInbox> idle_answer_inboxes_ ABSL_GUARDED_BY(mutex_);
 };
-
-// A subject that nobody else subscribes to.
-std::string NewInboxSubject();
 
 // The servers of a comma-separated list of URLs, without names and passwords.
 std::string ServersOf(absl::string_view url);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <nats/nats.h>
@@ -68,6 +69,12 @@ class Inbox {
 
  private:
   natsSubscription* const subscription_;
+};
+
+// An inbox and its subject.
+struct Address {
+  std::string subject;
+  Inbox* inbox = nullptr;
 };
 
 }  // namespace bridge::log::jetstream

@@ -153,7 +153,7 @@ absl::StatusOr<PageReader::Progress> PageReader::ReadSome(Cursor* cursor, Readin
     return Progress::kFull;
   }
   const size_t order = std::min({entries, kOrderMax, bytes / reading->message_bytes + 1});
-  const Session::Address& inbox = cursor->session->reader(reading->thread);
+  const Address& inbox = cursor->session->reader(reading->thread);
   RETURN_IF_ERROR(cursor->pull.Ask({.messages = order, .bytes = bytes + 1}, inbox));
   cursor->session->connection().SendNow();
   while (cursor->pull.outstanding() > 0) {

@@ -45,7 +45,7 @@ Pull::Pull(const JetStreamOptions& options, const Session& session, Consumer con
       pending_at_start_(consumer.pending),
       last_heard_(base::MonotonicClock::now()) {}
 
-absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
+absl::Status Pull::Ask(const Order& order, const Address& to) {
   boost::json::object request = {{"batch", order.messages}};
   if (order.bytes > 0) {
     // The server ends an order rather than go beyond it, so that one message has to fit.
@@ -65,7 +65,7 @@ absl::Status Pull::Ask(const Order& order, const Session::Address& to) {
       {.subject = next_subject_, .reply = AnswersAt(to), .data = boost::json::serialize(request), .message_id = ""});
 }
 
-Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPlace* out) {
+Pull::Got Pull::Next(const Address& from, absl::Duration timeout, InPlace* out) {
   Message message = from.inbox->Next(timeout);
   if (!message) {
     return Got::kNothing;
@@ -88,9 +88,7 @@ Pull::Got Pull::Next(const Session::Address& from, absl::Duration timeout, InPla
   return Got::kMessage;
 }
 
-std::string Pull::AnswersAt(const Session::Address& address) const {
-  return absl::StrCat(address.subject, ".", consumer_);
-}
+std::string Pull::AnswersAt(const Address& address) const { return absl::StrCat(address.subject, ".", consumer_); }
 
 Pull::Got Pull::OnStatus(int status, const Message& message) {
   NoteHeard();

@@ -44,7 +44,7 @@ class Pull {
     absl::Duration wait = {};
   };
   // Asks for more, to be sent to this inbox.
-  absl::Status Ask(const Order& order, const Session::Address& to);
+  absl::Status Ask(const Order& order, const Address& to);
 
   // What was asked for and has not come.
   size_t outstanding() const { return outstanding_; }
@@ -55,7 +55,7 @@ class Pull {
   // Takes the next message out of the inbox. kNothing: none came in this time, or a sign of life, or an order has
   // reached its bytes; kEnd: the server has ended an order because there is no more for now; kLost: messages were lost,
   // or the consumer is, and this is to be thrown away.
-  Got Next(const Session::Address& from, absl::Duration timeout, InPlace* out);
+  Got Next(const Address& from, absl::Duration timeout, InPlace* out);
 
   // For how long nothing has been heard of the consumer, of which something was wanted.
   absl::Duration silence() const { return absl::FromChrono(base::MonotonicClock::now() - last_heard_); }
@@ -67,7 +67,7 @@ class Pull {
   Pull(const JetStreamOptions& options, const Session& session, Consumer consumer);
 
   // Where the server answers this consumer's orders.
-  std::string AnswersAt(const Session::Address& address) const;
+  std::string AnswersAt(const Address& address) const;
   Got OnStatus(int status, const Message& message);
   void NoteHeard() { last_heard_ = base::MonotonicClock::now(); }
 

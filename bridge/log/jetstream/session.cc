@@ -27,15 +27,10 @@ absl::StatusOr<std::shared_ptr<Session>> Session::Open(const JetStreamOptions& o
 }
 
 absl::Status Session::Subscribe(const JetStreamOptions& options) {
-  const auto open = [this](Address* address, absl::string_view tokens) -> absl::Status {
-    address->subject = NewInboxSubject();
-    ASSIGN_OR_RETURN(address->inbox, connection_->Subscribe(absl::StrCat(address->subject, tokens), kAskedFor));
-    return absl::OkStatus();
-  };
-  RETURN_IF_ERROR(open(&acks_, ".*"));
-  RETURN_IF_ERROR(open(&kept_, ".*"));
+  ASSIGN_OR_RETURN(acks_, connection_->SubscribeBelowNew(kAskedFor));
+  ASSIGN_OR_RETURN(kept_, connection_->SubscribeBelowNew(kAskedFor));
   for (Address& reader : readers_) {
-    RETURN_IF_ERROR(open(&reader, ".*"));
+    ASSIGN_OR_RETURN(reader, connection_->SubscribeBelowNew(kAskedFor));
   }
   live_.subject = LiveSubject(options.subject_prefix, ">");
   ASSIGN_OR_RETURN(live_.inbox, connection_->Subscribe(live_.subject, kLive));

@@ -34,12 +34,6 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // An inbox and its subject.
-  struct Address {
-    std::string subject;
-    Inbox* inbox = nullptr;
-  };
-
   NatsConnection& connection() const { return *connection_; }
   // The stream when the session began.
   const StreamInfo& stream() const { return stream_; }
