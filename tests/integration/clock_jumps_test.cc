@@ -134,10 +134,7 @@ TEST_P(ClockJumpsOfLogs, ADayForwardEndsWhatATokenHasEndedAndNothingElse) {
   const auto stays = OpenAndCatchUp(2 * kDay);
 
   clock_->Jump(kDay);
-  std::optional<SseEvent> last = ends->Next();
-  while (last && last->type == "bridge.heartbeat") {
-    last = ends->Next();
-  }
+  const std::optional<SseEvent> last = ends->NextButHeartbeats();
   ASSERT_TRUE(last);
   EXPECT_EQ(last->type, "bridge.closing");
   EXPECT_THAT(last->data, HasSubstr("token_expired"));

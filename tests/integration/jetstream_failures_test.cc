@@ -153,7 +153,6 @@ TEST(JetStreamFailures, AFollowerThatStallsForLongRefusesNothing) {
   absl::SleepFor(absl::Seconds(7));  // longer than an ack is waited for
   EXPECT_FALSE(append.HasAnswer());
   replica.follower().NeverStall();
-  replica.follower().NoteResume();
   replica.log().ResumeFollow();
   const auto appended = append.Wait();
   EXPECT_TRUE(appended.ok()) << appended.status();

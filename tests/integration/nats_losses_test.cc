@@ -82,10 +82,7 @@ TEST_F(OlderCopy, IsAGapEpochAndAllGoesOn) {
   EXPECT_EQ(client.NextData(kEvents), Numbers(kEvents, size_t{2} * kEvents));
   Restart(&NatsServer::PutBackStore);
 
-  std::optional<SseEvent> gap = client.Next();
-  while (gap && gap->type == "bridge.heartbeat") {
-    gap = client.Next();
-  }
+  const std::optional<SseEvent> gap = client.NextButHeartbeats();
   ASSERT_TRUE(gap);
   EXPECT_EQ(gap->type, "bridge.gap");
   EXPECT_THAT(gap->data, HasSubstr(R"("reason":"epoch")"));
@@ -154,10 +151,7 @@ TEST(TrimmedMeanwhile, IsAGapToTheEventStreamsOfABridgeThatWasCutOff) {
   RawNats(nats.url()).TrimBefore("BRIDGE", 51);
   proxy.SetTraffic(FaultProxy::Traffic::kPasses);
 
-  std::optional<SseEvent> gap = client.Next();
-  while (gap && gap->type == "bridge.heartbeat") {
-    gap = client.Next();
-  }
+  const std::optional<SseEvent> gap = client.NextButHeartbeats();
   ASSERT_TRUE(gap);
   EXPECT_EQ(gap->type, "bridge.gap");
   EXPECT_THAT(gap->data, HasSubstr(R"("reason":"trimmed")"));

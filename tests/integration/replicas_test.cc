@@ -193,10 +193,7 @@ TEST_F(Replicas, AreToldOfAStreamThatIsMadeAnewAndTellTheirClients) {
   SseClient client(bridge->http_port(), "/events?topic=a", id);
   client.ReadOpen();
   RawNats(nats_.url()).DeleteStream("BRIDGE");
-  std::optional<SseEvent> gap = client.Next();
-  while (gap && gap->type == "bridge.heartbeat") {
-    gap = client.Next();
-  }
+  const std::optional<SseEvent> gap = client.NextButHeartbeats();
   ASSERT_TRUE(gap);
   EXPECT_EQ(gap->type, "bridge.gap");
   EXPECT_THAT(gap->data, HasSubstr("\"reason\":\"epoch\""));

@@ -182,7 +182,6 @@ class EventLogTest : public testing::TestWithParam<LogKind> {
 
   void Resume() {
     follower_.NeverStall();
-    follower_.NoteResume();
     log().ResumeFollow();
   }
 

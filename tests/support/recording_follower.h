@@ -20,7 +20,11 @@ class RecordingFollower final : public log::Follower {
   // Stalls with the entry that makes it so many, and after that at each call, until StallAt is called again. For the
   // log to go on it takes EventLog::ResumeFollow then.
   void StallAt(size_t entries);
-  void NeverStall() { StallAt(std::numeric_limits<size_t>::max()); }
+  // No more stalls, and the one that there is ends: REQUIRES what NoteResume does.
+  void NeverStall() {
+    StallAt(std::numeric_limits<size_t>::max());
+    NoteResume();
+  }
 
   // Waits until it has as many; false where that takes too long.
   bool WaitForEntries(size_t count) const;

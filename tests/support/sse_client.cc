@@ -90,6 +90,14 @@ std::optional<SseEvent> SseClient::Next(absl::Duration timeout) {
   return event;
 }
 
+std::optional<SseEvent> SseClient::NextButHeartbeats() {
+  auto event = Next();
+  while (event && event->type == "bridge.heartbeat") {
+    event = Next();
+  }
+  return event;
+}
+
 std::optional<SseEvent> SseClient::NextOwn(absl::Duration timeout) {
   const absl::Time deadline = absl::Now() + timeout;
   while (true) {

@@ -37,6 +37,8 @@ class SseClient {
 
   // The next event, control events too; nothing where none comes in time or the stream has ended.
   std::optional<SseEvent> Next(absl::Duration timeout = absl::Seconds(10));
+  // The next event that is no heartbeat.
+  std::optional<SseEvent> NextButHeartbeats();
   // The next event that is not a control event.
   std::optional<SseEvent> NextOwn(absl::Duration timeout = absl::Seconds(10));
   // The data of the next `count` own events; fewer where no more come in time.

@@ -420,7 +420,6 @@ TEST_F(CallsTest, IsCaughtUpWithWhenWhatCameBeforeHasBeenTaken) {
   EXPECT_EQ(KindOf(replica().Open(Chat())), Kind::kStarting);
   EXPECT_EQ(KindOf(replica().Find(second)), Kind::kNotFound);
   replica().answers.NeverStall();
-  replica().answers.NoteResume();
   calls.ResumeAnswers();
   EXPECT_EQ(KindOf(replica().Open(Chat())), Kind::kNoWorker);
   EXPECT_TRUE(std::holds_alternative<Calls::View>(replica().Find(second)));

@@ -219,7 +219,6 @@ TEST_F(CallsTest, HasTakenARequestWhenItsEventsHaveBeenFollowedAndAcked) {
   replica().Find(call.id);  // the loop has heard from the log
   EXPECT_EQ(acked_when_taken, 0);
   replica().answers.NeverStall();
-  replica().answers.NoteResume();
   serving.calls->ResumeAnswers();
   EXPECT_TRUE(Eventually([&] { return acked_when_taken == 2; }));
 }

@@ -48,6 +48,15 @@ class DiskLogOfEachSync : public test::DiskLogTest, public testing::WithParamInt
     options_.clock = machine_.Clocks();
     Open();
   }
+  // Opens a log that holds so many records, of which the follower has taken the first call's.
+  void StallInTheTail(test::RecordingFollower* follower, size_t records) {
+    Open();
+    MustAppend(MakeRecords(records));
+    Reopen();
+    follower->StallAt(1);
+    log().Follow(follower, {.events_max = 1'000'000, .bytes_max = 1 << 30});
+    ASSERT_TRUE(follower->WaitForEntries(1));
+  }
 
   test::FakeMachine machine_;
 };
@@ -173,19 +182,13 @@ TEST_P(DiskLogOfEachSync, ATailIsBoundedInBytes) {
 }
 
 TEST_P(DiskLogOfEachSync, AStallInTheTailHoldsUpAppendsAndLosesNothing) {
-  Open();
-  MustAppend(MakeRecords(3 * DiskLog::kEntriesPerCallMax));
-  Reopen();
   test::RecordingFollower follower;
-  follower.StallAt(1);
-  log().Follow(&follower, {.events_max = 1'000'000, .bytes_max = 1 << 30});
-  ASSERT_TRUE(follower.WaitForEntries(1));
+  ASSERT_NO_FATAL_FAILURE(StallInTheTail(&follower, 3 * DiskLog::kEntriesPerCallMax));
   const AppendAnswer append = Append(MakeRecords(1));
   GetBounds();
   EXPECT_EQ(follower.size(), DiskLog::kEntriesPerCallMax);
   EXPECT_FALSE(append.HasAnswer());
   follower.NeverStall();
-  follower.NoteResume();
   log().ResumeFollow();
   EXPECT_TRUE(append.Wait().ok());
   EXPECT_EQ(follower.size(), 3 * DiskLog::kEntriesPerCallMax + 1);
@@ -194,19 +197,13 @@ TEST_P(DiskLogOfEachSync, AStallInTheTailHoldsUpAppendsAndLosesNothing) {
 }
 
 TEST_P(DiskLogOfEachSync, WhatIsTrimmedBeforeTheTailHasBeenHandedOverIsAGap) {
-  Open();
-  MustAppend(MakeRecords(3 * DiskLog::kEntriesPerCallMax));
-  Reopen();
   test::RecordingFollower follower;
-  follower.StallAt(1);
-  log().Follow(&follower, {.events_max = 1'000'000, .bytes_max = 1 << 30});
-  ASSERT_TRUE(follower.WaitForEntries(1));
+  ASSERT_NO_FATAL_FAILURE(StallInTheTail(&follower, 3 * DiskLog::kEntriesPerCallMax));
   machine_.Advance(hours(25));
   while (GetBounds().oldest <= DiskLog::kEntriesPerCallMax + 1) {
     machine_.Advance(seconds(2));
   }
   follower.NeverStall();
-  follower.NoteResume();
   log().ResumeFollow();
   ASSERT_TRUE(follower.WaitUntilCaughtUp());
   EXPECT_EQ(follower.size(), DiskLog::kEntriesPerCallMax);

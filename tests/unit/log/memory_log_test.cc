@@ -96,7 +96,6 @@ TEST(MemoryLog, AStallInALargeRequestWithholdsItsAck) {
   EXPECT_EQ(BoundsOf(log).newest, MemoryLog::kEntriesPerCallMax);
   EXPECT_FALSE(answer.HasAnswer());
   follower.NeverStall();
-  follower.NoteResume();
   log.ResumeFollow();
   EXPECT_TRUE(answer.Wait().ok());
   EXPECT_EQ(follower.size(), kRecords);
