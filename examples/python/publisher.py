@@ -177,11 +177,14 @@ class Publisher:
                         # Nothing more on this stream: it is read to its end, so that everything on it is acked before
                         # the next stream goes on.
                         self._leave_stream()
-            except grpc.RpcError:
-                pass  # the call tells its status
+                return End(call.code(), call.details(), has_acked, retry_after=0)
+            except grpc.RpcError as error:
+                error.__traceback__ = None
+                return End(error.code(), error.details(), has_acked, retry_after=0)
             finally:
                 self._leave_stream()
-            return End(call.code(), call.details(), has_acked, retry_after=0)
+                # A call that is collected while Python exits may hang for ever: no traceback of an error keeps this one.
+                del call
 
     def _channel(self):
         if self._credentials:

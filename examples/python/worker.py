@@ -269,16 +269,19 @@ class Worker:
         token = self._token()
         metadata = [("authorization", f"Bearer {token}")] if token else []
         with self._channel() as channel:
-            rpc = publisher_pb2_grpc.PublisherStub(channel).Publish(self._requests(stream), metadata=metadata)
-            stream.rpc = rpc
+            stream.rpc = publisher_pb2_grpc.PublisherStub(channel).Publish(self._requests(stream), metadata=metadata)
             try:
-                for response in rpc:
+                for response in stream.rpc:
                     with self._changed:
                         self._take(stream, response)
                         self._changed.notify_all()
-            except grpc.RpcError:
-                pass  # the call tells its status
-            return rpc.code(), rpc.details()
+                return stream.rpc.code(), stream.rpc.details()
+            except grpc.RpcError as error:
+                error.__traceback__ = None
+                return error.code(), error.details()
+            finally:
+                # As in publisher.py: neither a traceback nor a call's stream keeps it until Python exits.
+                stream.rpc = None
 
     def _channel(self):
         if self._credentials:

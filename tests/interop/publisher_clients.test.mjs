@@ -183,6 +183,35 @@ for use in (lambda: [publisher.publish(Event(topic="a.b", text="x")) for _ in ra
     await bridge.stop();
   });
 
+  // grpcio may hang where a call is collected while Python exits.
+  test('no call outlives its stream', async () => {
+    const bridge = await startBridge();
+    const output = said(`
+import gc
+import grpc
+from bridge.v1.publisher_pb2 import Event
+from publisher import Publisher
+
+gc.disable()
+
+def fail(*arguments):
+    raise ValueError
+
+def after_failing(address, **callbacks):
+    publisher = Publisher(address, **callbacks)
+    publisher.publish(Event(topic="a..b", text="x"))
+    try:
+        publisher.close()
+    except ValueError as error:
+        return [each for each in gc.get_objects() if issubclass(type(each), grpc.Call)]
+
+print(after_failing("${bridge.grpc}", on_rejected=fail))
+print(after_failing("127.0.0.1:1", on_reconnect=fail))
+`);
+    assert.equal(output, '[]\n[]\n');
+    await bridge.stop();
+  });
+
   test('it goes on after more failures than a float has powers of two', async () => {
     const bridge = await startBridge();
     const output = said(`

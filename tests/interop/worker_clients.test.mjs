@@ -1,6 +1,7 @@
 // What the worker of examples/python promises its handlers, whatever they do: as drivers/answer.py has them. That in C++ has
 // tests/integration/worker_client_test.cc.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -8,7 +9,7 @@ import { after, test } from 'node:test';
 
 import grpc from '@grpc/grpc-js';
 
-import { eventually, repository, start, startBridge } from '../support/bridge.mjs';
+import { createKeys, eventually, repository, start, startBridge } from '../support/bridge.mjs';
 import { openCall } from './calls.mjs';
 import { startFakeBridge } from './publishing.mjs';
 import { preparePython } from './python.mjs';
@@ -77,6 +78,40 @@ test('goes on when token() or a callback raises, and tells of the callback in th
     assert.equal(await worker.ended, 1);
     assert.match(worker.output.trim(), /ValueError: from a callback$/);
   }));
+
+// grpcio may hang where a call is collected while Python exits.
+test('no gRPC call outlives its stream', async () => {
+  const keys = createKeys();
+  const bridge = await startBridge(keys.settings);
+  const code = `
+import gc
+import threading
+import grpc
+from worker import Worker
+
+gc.disable()
+
+def after_failing(address, callback):
+    has_failed = threading.Event()
+
+    def fail(*arguments):
+        has_failed.set()
+        raise ValueError
+
+    worker = Worker(address, {"chat": None}, token=lambda: "${keys.token({})}", **{callback: fail})
+    has_failed.wait(20)
+    try:
+        worker.close()
+    except ValueError as error:
+        return [each for each in gc.get_objects() if issubclass(type(each), grpc.Call)]
+
+print(after_failing("${bridge.grpc}", "on_rejected"))
+print(after_failing("127.0.0.1:1", "on_reconnect"))
+`;
+  const options = { env: { ...env, PYTHONPATH }, encoding: 'utf8', timeout: 30_000, stdio: ['ignore', 'pipe', 'ignore'] };
+  assert.equal(execFileSync(python, ['-c', code], options), '[]\n[]\n');
+  await bridge.stop();
+});
 
 test('waits longer and longer where the bridge does not take what is sent', async () => {
   const fake = await startFakeBridge();
