@@ -100,8 +100,9 @@ class Server:
         raise MeasurementError(f"nobody listens on port {port}; the server said: {self.log()[-500:]}")
 
     def log(self):
-        self._log.seek(0)
-        return self._log.read().decode(errors="replace")
+        # The server writes at the position of this same open file: reading must not move it.
+        log = self._log.fileno()
+        return os.pread(log, os.fstat(log).st_size, 0).decode(errors="replace")
 
     def say(self, line):
         self._process.stdin.write(line + "\n")
