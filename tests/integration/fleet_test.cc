@@ -118,7 +118,7 @@ TEST(Fleet, StreamsThatAreCutAtRandomGetExactlyWhatWasPublished) {
   SteadyPublisher publisher(bridge.grpc_target(),
                             [](uint64_t number) { return TextEvent("numbers", absl::StrCat(number)); });
   publisher.PublishUpTo(kEvents, 100);
-  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(120)))
+  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(200)))
       << received << " of " << kStreams * kEvents;
   EXPECT_GT(fleet.cuts(), 1000U);
 }
@@ -164,7 +164,9 @@ TEST(Fleet, TenThousandStreamsOverAHundredPatternsAreToldWhatARestartCost) {
   SteadyPublisher publisher(bridge.grpc_target(), [](uint64_t number) {
     return TextEvent(absl::StrCat("series.", number % kPatterns, ".x"), absl::StrCat(number / kPatterns));
   });
-  std::thread publishing([&] { publisher.PublishUpTo(uint64_t{kPatterns} * 100'000, kBatch, absl::Milliseconds(20)); });
+  // 50,000 deliveries per second: no more than sanitizers leave time for on a busy machine.
+  std::thread publishing(
+      [&] { publisher.PublishUpTo(uint64_t{kPatterns} * 100'000, kBatch, absl::Milliseconds(100)); });
   const auto wait_for_all = [&] {
     const uint64_t before = fleet.events();
     return Eventually([&] { return fleet.open_streams() == kStreams && fleet.events() > before + 5 * kStreams; },
