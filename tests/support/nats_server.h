@@ -69,6 +69,9 @@ class NatsCluster {
   std::string url() const;
 
  private:
+  // Waits for it.
+  bool HasPlace() const;
+
   std::vector<std::unique_ptr<NatsServer>> servers_;
 };
 
