@@ -118,7 +118,7 @@ TEST(Fleet, StreamsThatAreCutAtRandomGetExactlyWhatWasPublished) {
   SteadyPublisher publisher(bridge.grpc_target(),
                             [](uint64_t number) { return TextEvent("numbers", absl::StrCat(number)); });
   publisher.PublishUpTo(kEvents, 100);
-  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(200)))
+  EXPECT_TRUE(Eventually([&] { return received == kStreams * kEvents; }, absl::Seconds(120)))
       << received << " of " << kStreams * kEvents;
   EXPECT_GT(fleet.cuts(), 1000U);
 }
